@@ -270,6 +270,7 @@ class Node:
             self._clock,
             parts.contact_center.directory if parts else None,
             self._moved_calls,
+            of_many=lambda party: self.peers.kind(party) in ("provider", "proxy"),
         )
         self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers, self.contacts)
         services = CallServices(

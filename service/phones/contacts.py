@@ -34,6 +34,7 @@ class ExtensionContacts:
     """A `ContactResolver` for extensions, and for the `agents` who are called at them, or at SIP URIs.
 
     clock: Of the bindings' expiry.
+    of_many: Whether many may be behind a party (`Flow.party`), such as an edge or a carrier.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class ExtensionContacts:
         clock: Callable[[], float],
         agents: AgentFinder | None,
         devices: DeviceObserver | None = None,
+        of_many: Callable[[str], bool] = lambda party: False,
     ) -> None:
         self._devices = devices
+        self._of_many = of_many
         # Flows of devices that have lost their connection, and when, by extension and instance.
         self._lost: dict[tuple[str, str], tuple[Flow, float]] = {}
         self._directory = directory
@@ -55,6 +58,8 @@ class ExtensionContacts:
         # an edge many share one: it tells nothing.
         self._at: dict[Flow, tuple[str, ...]] = {}
         self._flows: dict[Binding, Flow] = {}
+        # Flows that several extensions share, a gateway's: a call there may be anybody's of them.
+        self._shared: set[Flow] = set()
         location.observers.append(self._changed)
 
     async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
@@ -117,12 +122,12 @@ class ExtensionContacts:
             lost = None
         assert flow is not None and self._devices is not None
         for old in (before, lost):
-            if old is not None and old != flow:
+            if old is not None and old != flow and not self._of_many(old.party):
                 self._devices.moved(old, flow)
 
     def _gone(self, name: str, binding: Binding, flow: Flow) -> None:
         assert self._devices is not None
-        if not flow.transport.reliable or flow.connected:
+        if not flow.transport.reliable or flow.connected or self._of_many(flow.party):
             return
         self._devices.lost(flow)
         if binding.instance:
@@ -134,18 +139,24 @@ class ExtensionContacts:
         flow = binding.flow
         if flow is not None and not binding.path:
             self._flows[binding] = flow
-            self._at[flow] = (*self._at.get(flow, ()), name)
+            known = self._at.get(flow, ())
+            self._at[flow] = (*known, name)
+            if known and name not in known:
+                self._shared.add(flow)
 
     def _leave(self, name: str, binding: Binding) -> Flow | None:
-        """The flow that it was known by."""
+        """The flow that its extension alone was known by."""
         flow = self._flows.pop(binding, None)
         if flow is None:
             return None
         names = list(self._at.pop(flow))
         names.remove(name)
+        shared = flow in self._shared
         if names:
             self._at[flow] = tuple(names)
-        return flow
+        else:
+            self._shared.discard(flow)
+        return None if shared else flow
 
 
 def reachable(binding: Binding) -> bool:

@@ -368,6 +368,54 @@ def test_another_device_of_the_extension_takes_no_call(world: World) -> None:
     assert not there.heard
 
 
+def test_who_shares_a_way_in_with_others_takes_no_call_of_theirs_along(world: World) -> None:
+    """A gateway registers many extensions by one socket. Who knows the password of one must not be given the calls of
+    the rest."""
+    alice, bob, _ = talking(world)
+    flow = Flow(next(iter(world.node.agent.listeners)), BOB, 5060)
+    carols = Binding(
+        id="c", contact="<sip:c@10.1.2.3>", uri="sip:c@10.1.2.3", instance="<urn:uuid:c>", flow=flow, expires_at=1e9
+    )
+    enter(world, "carol", carols)
+    thief = world.phone(DEVICES[0])
+    enter(world, "carol", moved(world, carols, DEVICES[0]), replaces=carols)
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert bob.requests("BYE") and not thief.heard
+
+
+@pytest.mark.parametrize("last", ["bob", "carol"])
+def test_nor_when_the_way_that_they_share_is_lost(world: World, last: str) -> None:
+    alice, _, binding = talking(world)
+    flow = Flow(next(iter(world.node.agent.listeners)), BOB, 5060)
+    carols = Binding(
+        id="c", contact="<sip:c@10.1.2.3>", uri="sip:c@10.1.2.3", instance="<urn:uuid:c>", flow=flow, expires_at=1e9
+    )
+    enter(world, "carol", carols)
+    for name in ("carol", "bob") if last == "bob" else ("bob", "carol"):
+        connection_lost(world, BOB, name)
+    thief = world.phone(DEVICES[0])
+    enter(world, "carol", moved(world, carols, DEVICES[0]))
+    alice.request("INFO")
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert not thief.heard and binding.instance
+
+
+def test_nor_does_who_leaves_an_edge_of_ours(world: World) -> None:
+    """Behind an edge many share one way in, and what is there beside them needs no registration."""
+    alice, bob, binding = talking(world)
+    world.node.peers.settings.edges.add(f"{BOB}/32", True)
+    thief = world.phone(DEVICES[0])
+    enter(world, "bob", moved(world, binding, DEVICES[0]), replaces=binding)
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert bob.requests("BYE") and not thief.heard
+
+
 def test_the_moved_phone_changes_its_call_from_where_it_is(world: World) -> None:
     _, bob, binding = talking(world)
     enter(world, "bob", moved(world, binding, DEVICES[0]), replaces=binding)
@@ -380,7 +428,7 @@ def test_the_moved_phone_changes_its_call_from_where_it_is(world: World) -> None
     assert there.statuses("INFO")[-1] != 403
 
 
-def connection_lost(world: World, host: str) -> None:
+def connection_lost(world: World, host: str, name: str = "bob") -> None:
     """The connection of a device breaks, and its binding ends with it."""
     wire = next(iter(world.node.agent.listeners))
     with pytest.MonkeyPatch.context() as patch:
@@ -388,8 +436,8 @@ def connection_lost(world: World, host: str) -> None:
         patch.setattr(type(wire), "connected", lambda _wire, _flow: False)
 
         async def within() -> None:
-            (binding,) = [one for one in world.node.location.bindings("bob") if one.flow and one.flow.host == host]
-            world.node.location.remove("bob", binding, "expired", "connection lost")
+            (binding,) = [one for one in world.node.location.bindings(name) if one.flow and one.flow.host == host]
+            world.node.location.remove(name, binding, "expired", "connection lost")
 
         world.network.until(within())
     world.wait(0.5)
