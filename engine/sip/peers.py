@@ -27,6 +27,10 @@ class Peers(Protocol):
     def known(self, host: str) -> bool:
         """Whether this is a known peer's address: limits for strangers do not count for it, and it is served first."""
 
+    def declared(self, host: str) -> bool:
+        """Whether this is a machine that the operator has named: a carrier's, of a trusted network, or an edge. Phones
+        that have logged in are known, and are not."""
+
     def reserved(self, host: str, source: str) -> bool:
         """Whether `host` is a party's that takes our requests for calls that somebody pays for, so that none goes there
         because a peer at `source` names it in Contact, Route or Record-Route. False where `source` is that party's.
@@ -63,6 +67,10 @@ class Everybody:
     def known(self, host: str) -> bool:
         """See `Peers`."""
         return True
+
+    def declared(self, host: str) -> bool:
+        """See `Peers`: who is known, here."""
+        return self.known(host)
 
     def reserved(self, host: str, source: str) -> bool:
         """See `Peers`."""

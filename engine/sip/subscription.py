@@ -302,9 +302,11 @@ class Subscription:
         self._notifier.forget(self)
 
     def aim(self) -> None:
-        """Set where NOTIFY requests go: to where the SUBSCRIBE came from, where nobody stands in between."""
+        """Set where NOTIFY requests go: to where the SUBSCRIBE came from, where nobody stands in between, or who stands
+        there is no machine of the operator's: one SUBSCRIBE sets off many NOTIFYs."""
         dialog, peers = self.dialog, self._notifier.endpoint.peers
-        straight = dialog.one_via and not dialog.route_set and peers.nat(dialog.peer) != "never"
+        straight = (dialog.one_via and not dialog.route_set) or not peers.declared(dialog.peer)
+        straight = straight and peers.nat(dialog.peer) != "never"
         dialog.flow = dialog.source if straight else way_back(dialog, peers)
 
 

@@ -18,7 +18,7 @@ PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
 PHONE_TTL = 3600.0
 """Seconds that an address stays known where a phone logged in, where it is not registered for longer."""
 MAX_PHONES = 65_536
-_NEVER_BANNED = ("provider", "trusted", "proxy")
+_DECLARED = ("provider", "trusted", "proxy")  # they are never banned
 
 
 class KnownPeers:
@@ -58,6 +58,10 @@ class KnownPeers:
     def known(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
         return self.kind(host) != "stranger"
+
+    def declared(self, host: str) -> bool:
+        """See `engine.sip.peers.Peers`."""
+        return self.kind(host) in _DECLARED
 
     def reserved(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
@@ -100,11 +104,11 @@ class KnownPeers:
         address = address_of(host)
         if self.bans.find(address) is None and (self.denied is None or not self.denied.find(address)):
             return False
-        return self.kind(host) not in _NEVER_BANNED
+        return self.kind(host) not in _DECLARED
 
     def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
         """See `engine.sip.peers.Peers`."""
-        if self.kind(host) in _NEVER_BANNED:
+        if self.kind(host) in _DECLARED:
             return False
         address = address_of(host)
         if self.bans.add(address, misdeed, mark) is not None:

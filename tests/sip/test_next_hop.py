@@ -19,10 +19,14 @@ class Parties(Everybody):
 
     def __init__(self) -> None:
         self.strangers = {PEER}
+        self.phones: set[str] = set()
         self.rule: Nat = "auto"
 
     def known(self, host: str) -> bool:
         return host not in self.strangers
+
+    def declared(self, host: str) -> bool:
+        return self.known(host) and host not in self.phones
 
     def reserved(self, host: str, source: str) -> bool:
         return host in PARTIES and PARTIES[host] != PARTIES.get(source)
@@ -669,15 +673,19 @@ def test_without_the_connection_a_contact_elsewhere_is_not_fallen_back_to(
 
 
 @pytest.mark.parametrize("near", ["10.0.0.9:6379;transport=tcp", "127.0.0.1:6379", "169.254.169.254:80", "[fd00::9]"])
-@pytest.mark.parametrize(("lr", "stranger"), [(";lr", True), ("", True), (";lr", False)])
-def test_a_strangers_route_does_not_lead_into_our_network(world: World, near: str, lr: str, stranger: bool) -> None:
-    if not stranger:
+@pytest.mark.parametrize(("lr", "who"), [(";lr", "stranger"), ("", "stranger"), (";lr", "phone"), (";lr", "declared")])
+def test_a_strangers_or_a_phones_route_does_not_lead_into_our_network(
+    world: World, near: str, lr: str, who: str
+) -> None:
+    if who != "stranger":
         world.parties.strangers.clear()
+    if who == "phone":
+        world.parties.phones.add(PEER)
     world.answered(f"Record-Route: <sip:{near}{lr}>\r\n")
     world.network.log.clear()
     world.bye()
     [to] = {to for _, origin, to, _ in world.network.log if origin == ENGINE}
-    assert (to == PEER) is stranger
+    assert (to == PEER) is (who != "declared")
 
 
 def test_a_strangers_proxy_that_is_as_near_as_it_is_brings_requests_there(world: World) -> None:

@@ -581,6 +581,36 @@ class Elsewhere(Everybody):
         return host == "192.0.2.99"
 
 
+class Phones(Everybody):
+    """Who has logged in, and is no machine of the operator's."""
+
+    def declared(self, host: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Record-Route: <sip:203.0.113.66;lr>",),
+        ("Record-Route: <sip:victim.example;lr>", "Record-Route: <sip:192.0.2.9;lr>"),
+        ("Via: SIP/2.0/UDP 203.0.113.66;branch=z9hG4bKdeep",),
+        ("Contact: <sip:alice@203.0.113.66>",),
+    ],
+)
+def test_a_phone_has_nobody_else_notified(headers: tuple[str, ...]) -> None:
+    """Whoever is named is not asked: NOTIFY goes to where the SUBSCRIBE came from."""
+    watching = Watching()
+    stage = watching.stage
+    stage.endpoint.peers = Phones()
+    stage.endpoint.locate = lambda uri, done: done([Flow(stage.udp, "203.0.113.66", 5060)])
+    hosts: list[str] = []
+    send = stage.udp.send
+    stage.udp.send = lambda data, flow: (hosts.append(flow.host), send(data, flow))[1]  # type: ignore[method-assign,func-returns-value]
+    watching.answer(watching.begin(*headers))
+    assert len(watching.change("on")) == 1
+    assert hosts == [PEER] * 3
+
+
 @pytest.mark.parametrize("state", ["telling", "behind", "closing", "leaving"])
 def test_a_route_that_turns_out_to_be_a_providers_is_not_taken(state: str) -> None:
     watching = Watching()

@@ -133,9 +133,10 @@ def after_lookup(dialog: Dialog, flows: list[Flow], peers: Peers) -> list[Flow]:
     if rule == "always":
         return [source]
     if dialog.route_set:
-        # A stranger's proxy is not nearer to us than it is itself: within our network there are others.
+        # A stranger's proxy, or a phone's, is not nearer to us than it is itself: within our network there are others.
         nearer = any(_distance(numeric(flow.host)) < _distance(numeric(source.host)) for flow in flows)
-        return [source] if nearer and not peers.known(dialog.party) else flows
+        obeyed = peers.declared(dialog.peer) and peers.known(dialog.party)
+        return [source] if nearer and not obeyed else flows
     astray = _astray(dialog, tuple(numeric(flow.host) for flow in flows), peers)
     return [source] if astray else flows
 
