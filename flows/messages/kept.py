@@ -5,24 +5,35 @@ store, also when the engine dies while it delivers it. Then a phone may get it t
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID, uuid4
 
 from flows.calls.services import CallServices
 from flows.messages.model import KeptMessage, MessageNotKept, MessageStore, TextMessage
+from routing.identifiers import NIL, PLATFORM
 
 KEPT_FOR: Final = timedelta(days=7)
 MOST_KEPT: Final = 10_000
 MOST_OF_ONE: Final = 100
 """Messages that are kept in all, and for one extension."""
+MOST_OF_CUSTOMER: Final = 2_500
+"""Of one customer's extensions, so that nobody's texts are all that can be kept; the platform has no such share."""
 RETRY: Final = 5.0
 """Seconds until the store is asked again that did not answer."""
 
 Fate = Literal["taken", "refused", "unreachable"]
 """What a delivery came to. `unreachable`: no phone has said anything, and it is kept on."""
+
+
+class _Waiting(NamedTuple):
+    """One that is kept."""
+
+    message_id: UUID
+    customer_id: UUID
+    created: datetime
 
 
 class KeptMessages:
@@ -38,8 +49,9 @@ class KeptMessages:
         self._services = services
         self._store = store
         self._deliver = deliver
-        self._waiting: dict[str, deque[tuple[UUID, datetime]]] = {}
+        self._waiting: dict[str, deque[_Waiting]] = {}
         self._count = 0
+        self._of_customer: Counter[UUID] = Counter()
         self._closing = False
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -49,19 +61,19 @@ class KeptMessages:
 
     async def start(self) -> None:
         """Read what is kept. Raises MessageNotKept."""
-        for message_id, extension, created in await self._store.all_kept():
-            self._enter(extension, message_id, created)
+        for message_id, extension, customer_id, created in await self._store.all_kept():
+            self._enter(extension, _Waiting(message_id, customer_id, created))
         await self._drop_old()
 
     async def _drop_old(self) -> None:
         """Give those up whose time is over: of an extension that nobody registers for, there is no other end."""
         now = self._now()
-        for extension in [name for name, waiting in self._waiting.items() if now - waiting[0][1] >= KEPT_FOR]:
+        for extension in [name for name, waiting in self._waiting.items() if now - waiting[0].created >= KEPT_FOR]:
             if extension not in self.tasks:  # which sees to it itself
-                for message_id, created in list(self._waiting.get(extension, ())):
-                    if now - created >= KEPT_FOR:
-                        await self._store.drop_kept(message_id)
-                        self._leave(extension, message_id)
+                for entry in list(self._waiting.get(extension, ())):
+                    if now - entry.created >= KEPT_FOR:
+                        await self._store.drop_kept(entry.message_id)
+                        self._leave(extension, entry.message_id)
 
     def waits(self, extension: str) -> bool:
         """Whether any is kept for it: a new one is kept behind it, as none overtakes another."""
@@ -69,9 +81,9 @@ class KeptMessages:
 
     async def keep(self, message: TextMessage, extension: str, customer_id: UUID) -> bool:
         """Keep one more; False where as many are kept as may be. Raises MessageNotKept."""
-        if self._full(extension):
+        if self._full(extension, customer_id):
             await self._drop_old()
-        if self._full(extension):
+        if self._full(extension, customer_id):
             return False
         kept = KeptMessage(
             id=uuid4(),
@@ -81,16 +93,24 @@ class KeptMessages:
             text=message.text,
             created=self._now(),
         )
-        self._count += 1  # before it is waited for: what is counted is bounded
+        self._count_in(customer_id, 1)  # before it is waited for: what is counted is bounded
         try:
             await self._store.keep(kept)
         finally:
-            self._count -= 1
-        self._enter(extension, kept.id, kept.created)
+            self._count_in(customer_id, -1)
+        self._enter(extension, _Waiting(kept.id, customer_id, kept.created))
         return True
 
-    def _full(self, extension: str) -> bool:
-        return self._count >= MOST_KEPT or len(self._waiting.get(extension, ())) >= MOST_OF_ONE
+    def _full(self, extension: str, customer_id: UUID) -> bool:
+        if self._count >= MOST_KEPT or len(self._waiting.get(extension, ())) >= MOST_OF_ONE:
+            return True
+        return customer_id not in (NIL, PLATFORM) and self._of_customer[customer_id] >= MOST_OF_CUSTOMER
+
+    def _count_in(self, customer_id: UUID, more: int) -> None:
+        self._count += more
+        self._of_customer[customer_id] += more
+        if not self._of_customer[customer_id]:
+            del self._of_customer[customer_id]
 
     def registered(self, extension: str) -> None:
         """A phone of this extension is there."""
@@ -111,7 +131,7 @@ class KeptMessages:
 
     async def _drain(self, extension: str) -> None:
         while waiting := self._waiting.get(extension):
-            message_id, created = waiting[0]
+            message_id, _, created = waiting[0]
             try:
                 message = await self._store.find_kept(message_id)
                 over = self._now() - created >= KEPT_FOR
@@ -130,16 +150,18 @@ class KeptMessages:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._services.wall(), UTC)
 
-    def _enter(self, extension: str, message_id: UUID, created: datetime) -> None:
-        self._waiting.setdefault(extension, deque()).append((message_id, created))
-        self._count += 1
+    def _enter(self, extension: str, entry: _Waiting) -> None:
+        self._waiting.setdefault(extension, deque()).append(entry)
+        self._count_in(entry.customer_id, 1)
 
     def _leave(self, extension: str, message_id: UUID) -> None:
         waiting = self._waiting.get(extension)
         if waiting is None:
             return
-        left = deque(entry for entry in waiting if entry[0] != message_id)
-        self._count -= len(waiting) - len(left)
+        left = deque(entry for entry in waiting if entry.message_id != message_id)
+        for entry in waiting:
+            if entry.message_id == message_id:
+                self._count_in(entry.customer_id, -1)
         if left:
             self._waiting[extension] = left
         else:

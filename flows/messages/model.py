@@ -225,7 +225,7 @@ class MessageStore(Protocol):
     async def keep(self, message: KeptMessage) -> None:
         """One that waits for a phone to register, committed."""
 
-    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+    async def all_kept(self) -> list[tuple[UUID, str, UUID, datetime]]:
         """Id, extension and when it was sent, of all that wait, the oldest first."""
 
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:

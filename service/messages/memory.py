@@ -43,7 +43,7 @@ class MessagesInMemory:
         """Nothing is kept, and nobody is told that it were."""
         raise MessageNotKept("there is no store to keep it in")
 
-    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+    async def all_kept(self) -> list[tuple[UUID, str, UUID, datetime]]:
         """None."""
         return []
 

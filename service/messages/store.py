@@ -56,7 +56,7 @@ class StoredMessages:
         async with _answering(), self._store.write() as transaction:
             await messages.keep(transaction, _kept_row(message))
 
-    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+    async def all_kept(self) -> list[tuple[UUID, str, UUID, datetime]]:
         """Those of other nodes too: a phone registers with any."""
         async with _answering(), self._store.read() as connection:
             return await messages.all_kept(connection)

@@ -156,11 +156,13 @@ async def keep(transaction: Transaction, row: Row) -> None:
     await transaction.execute(sa.insert(kept_messages), row)
 
 
-async def all_kept(executor: Executor) -> list[tuple[UUID, str, datetime]]:
-    """Id, extension and when it was sent, the oldest first."""
+async def all_kept(executor: Executor) -> list[tuple[UUID, str, UUID, datetime]]:
+    """Id, extension, customer and when it was sent, the oldest first."""
     table = kept_messages
-    query = sa.select(table.c.id, table.c.extension, table.c.tm_create).order_by(table.c.tm_create, table.c.id)
-    return [(row.id, row.extension, row.tm_create) for row in await executor.execute(query)]
+    query = sa.select(table.c.id, table.c.extension, table.c.customer_id, table.c.tm_create).order_by(
+        table.c.tm_create, table.c.id
+    )
+    return [(row.id, row.extension, row.customer_id, row.tm_create) for row in await executor.execute(query)]
 
 
 async def find_kept(executor: Executor, message_id: UUID) -> Row | None:

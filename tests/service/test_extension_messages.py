@@ -28,8 +28,8 @@ class Kept(MessagesInMemory):
             raise CLOSED
         self.rows[message.id] = message
 
-    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
-        return [(row.id, row.extension, row.created) for row in self.rows.values()]
+    async def all_kept(self) -> list[tuple[UUID, str, UUID, datetime]]:
+        return [(row.id, row.extension, row.customer_id, row.created) for row in self.rows.values()]
 
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:
         return self.rows.get(message_id)
@@ -167,11 +167,25 @@ def test_a_text_that_cannot_be_kept_is_not_acknowledged(world: World) -> None:
     assert text(world.phone(ALICE), "bob", login="alice") == 480
 
 
-@pytest.mark.parametrize(("bound", "value"), [("MOST_OF_ONE", 2), ("MOST_KEPT", 2)])
+@pytest.mark.parametrize(("bound", "value"), [("MOST_OF_ONE", 2), ("MOST_OF_CUSTOMER", 2), ("MOST_KEPT", 2)])
 def test_no_more_wait_than_may(world: World, monkeypatch: pytest.MonkeyPatch, bound: str, value: int) -> None:
     monkeypatch.setattr(kept, bound, value)
     alice = world.phone(ALICE)
     assert [text(alice, "bob", login="alice") for _ in range(3)] == [202, 202, 480]
+
+
+def test_one_customers_texts_leave_room_for_anothers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MOST_OF_CUSTOMER", 1)
+    extend(world, "dave", customer_id=OTHER)
+    alice, carol = world.phone(ALICE), world.phone("203.0.113.3")
+    assert [text(alice, "bob", login="alice") for _ in range(2)] == [202, 480]
+    assert text(carol, "dave", login="carol") == 202
+    (bob,) = register(world, "bob", BOB)
+    world.wait(0.2)
+    takes(bob)
+    bob.forget()
+    assert text(alice, "bob", login="alice", patience=0.2) != 480
+    assert texts(bob) == ["hello"]
 
 
 def test_what_waits_too_long_is_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ async def test_they_are_there_for_the_next_node_in_their_order(store_url: str) -
             await StoredMessages(store, NODE).keep(one)
     async with opened(store_url) as store:
         after = StoredMessages(store, NEXT)
-        assert await after.all_kept() == [(one.id, "bob", one.created) for one in kept]
+        assert await after.all_kept() == [(one.id, "bob", one.customer_id, one.created) for one in kept]
         assert await after.find_kept(kept[0].id) == kept[0]
         await after.drop_kept(kept[0].id)
         await after.drop_kept(kept[0].id)  # another node may have been quicker
