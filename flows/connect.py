@@ -89,17 +89,10 @@ async def _connect_contact(
         named = named_by(context.customer_id, contact.customer_id)
         return await _connect_uri(context, terms, contact.uri, named, claim)
     services = context.services
-    allows = None
-    if contact.path:
-        # Who registers may write a Path, and shall reach nobody by it who takes our calls for ours.
-        way = await services.way_to(contact.path[0], "platform")
-        if way.refused or way.here:
-            context.record.note(f"connect: {way.refused or f'the path of {contact.uri[:200]} leads to ourselves'}")
-            return unanswered(480, "Temporarily Unavailable")
-        allows = way.allows
-    caller = await caller_identity(context, terms, extension)
-    domain = services.routing.from_domain
-    hunt = UriHunt(contact.uri, caller, domain, allows=allows, flow=contact.flow, path=contact.path)
+    hunt = await UriHunt.to(contact, await caller_identity(context, terms, extension), services)
+    if isinstance(hunt, str):
+        context.record.note(f"connect: {hunt}")
+        return unanswered(480, "Temporarily Unavailable")
     # The descriptions of browsers do not pass an anchor: it takes ICE out of them.
     browser = contact.flow is not None and is_web_page(contact.flow.party)
     return await _dial_and_bridge(context, terms, hunt, claim, "" if browser else services.media.phones)

@@ -1,7 +1,7 @@
 """Contacts and SIP destinations: where extensions and agents are reached, and what a `sip:` URI leads to: a peer,
 ourselves, or somewhere that whoever named it may not reach."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple, Protocol
@@ -32,6 +32,7 @@ class Contact:
         q: Which contacts are preferred, from 0 to 1 (RFC 3261 §20.10): the higher ones first, equal ones at once.
         flow: The connection that it is reached by; None: wherever `uri` leads. Often there is no other way (RFC 5626).
         path: The URIs of proxies that the request goes by, in order (RFC 3327).
+        flow_failed: Told that the proxy which has the connection to it has lost that (RFC 5626 §5.3.1: 430).
     """
 
     uri: str
@@ -39,6 +40,7 @@ class Contact:
     q: float = 1.0
     flow: Flow | None = None
     path: Sequence[str] = ()
+    flow_failed: Callable[[], None] | None = None
 
     @property
     def secure(self) -> bool:

@@ -159,9 +159,11 @@ class Delivery:
         if contact.flow is None and not contact.path:
             await self._to_uri(message, target, contact.uri, named_by(message.customer_id, contact.customer_id))
             return
-        domain = self._services.routing.from_domain
-        hunt = UriHunt(contact.uri, _identity(message), domain, flow=contact.flow, path=contact.path)
-        await self._hunt(message, target, hunt)
+        hunt = await UriHunt.to(contact, _identity(message), self._services)
+        if isinstance(hunt, str):
+            _failed(target, 480, hunt)
+        else:
+            await self._hunt(message, target, hunt)
 
     async def _to_uri(self, message: TextMessage, target: Target, uri: str, named: NamedBy) -> None:
         services = self._services

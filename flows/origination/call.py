@@ -369,8 +369,11 @@ class _HuntPlanner:
             if contact.flow is None and not contact.path:
                 hunts += await self._uri(contact.uri, named_by(record.customer_id, contact.customer_id))
             else:
-                domain = self.services.routing.from_domain
-                hunts.append(UriHunt(contact.uri, self.identity, domain, flow=contact.flow, path=contact.path))
+                hunt = await UriHunt.to(contact, self.identity, self.services)
+                if isinstance(hunt, str):
+                    hunts += _refused(record, 480, "Temporarily Unavailable", hunt)
+                else:
+                    hunts.append(hunt)
         return hunts
 
     async def _uri(self, uri: str, named: NamedBy) -> Sequence[ProviderHunt]:

@@ -1,6 +1,7 @@
 """Contacts of extensions: where their registered devices are reached, and which extension a known device is of."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -92,9 +93,13 @@ class ExtensionContacts:
                 # The way that it came itself, never what its Contact says: that may be an address of its own network.
                 flow=None if binding.path else binding.flow,
                 path=binding.path,
+                flow_failed=partial(self._flow_failed, extension.name, binding) if binding.path else None,
             )
             for binding in devices.values()
         ]
+
+    def _flow_failed(self, name: str, binding: Binding) -> None:
+        self._location.remove(name, binding, "expired", "its proxy has lost the connection to it")
 
     def extension_at(self, source: Flow, claimed: str = "") -> ExtensionRow | None:
         """The extension whose device has registered from this flow. Of several, the one that it claims to be."""

@@ -284,6 +284,27 @@ def test_a_path_is_gone_by(world: World) -> None:
     assert invite.lines("Route") == ["<sip:token@198.51.100.50;lr>", "<sip:inner@198.51.100.51;lr>"]
 
 
+def test_a_registration_ends_whose_proxy_has_lost_the_connection_rfc_5626_5_3_1(world: World) -> None:
+    edge = world.phone("198.51.100.50")
+    register(world, "bob", BOB, path=("sip:token@198.51.100.50;lr",))
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    edge.answer(rung(edge), 430, tag="edge")
+    world.wait(0.3)
+    assert alice.final("INVITE").status == 480
+    assert not world.node.location.bindings("bob")
+
+
+def test_without_a_proxy_430_is_an_answer_like_another(world: World) -> None:
+    (bob,) = register(world, "bob", BOB)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    bob.answer(rung(bob), 430, tag="bob")
+    world.wait(0.3)
+    assert alice.final("INVITE").status == 430
+    assert world.node.location.bindings("bob")
+
+
 @pytest.mark.parametrize("host", [TRUNK, ENGINE])
 def test_no_path_leads_to_a_provider_or_back_to_us(world: World, host: str) -> None:
     register(world, "bob", BOB, path=(f"sip:{host};lr",), uri=f"sip:+19005551234@{host}")
