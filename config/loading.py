@@ -250,29 +250,30 @@ def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:
     if settings.sip.tls.client_certificates != "off" and not settings.sip.tls.client_ca:
         problem = "needs sip.tls.client_ca; write the file of the CAs that are trusted, or off"
         faults.add(("sip", "tls", "client_certificates"), problem)
-    files, tls = settings.api.tls, _api_tls(settings, beside)
+    files = settings.api.tls
     if bool(files.certificate) != bool(files.key):
         missing = "key" if files.certificate else "certificate"
         problem = f"has no {missing}; write both, as in {{certificate: cert.pem, key: key.pem}}, or neither"
         faults.add(("api", "tls"), problem)
-    elif tls is not None:
-        for fault in read_certificates(tls, ())[1]:
-            faults.add(("api", "tls", "certificate"), str(fault))
 
 
 def _check_certificates(settings: Settings, beside: Path, faults: _Faults) -> Iterator[tuple[FieldPath, str]]:
-    tls = _sip_tls(settings, beside)
-    if tls is None:
-        return
+    tls, api = _sip_tls(settings, beside), _api_tls(settings, beside)
+    shown: list[tuple[FieldPath, ServerTls]] = []
+    if tls is not None:
+        for index, files in enumerate(tls.certificates):
+            shown.append((("sip", "tls", "certificates", index), replace(tls, certificates=(files,))))
+    if api is not None and settings.api.tls.key:
+        shown.append((("api", "tls", "certificate"), api))
     now = datetime.now(UTC)
-    for index, files in enumerate(tls.certificates):
-        place = ("sip", "tls", "certificates", index)
-        found, problems = read_certificates(replace(tls, certificates=(files,)), ())
+    for place, one in shown:
+        found, problems = read_certificates(one, ())
         for problem in problems:
             faults.add(place, f"{problem}; correct the file or its name")
         for certificate in found:
             if certificate.not_after <= now:
-                yield place, f"{files.certificate} has expired on {certificate.not_after.date()}; put a new one there"
+                file = certificate.files.certificate
+                yield place, f"{file} has expired on {certificate.not_after.date()}; put a new one there"
 
 
 def _check_trunk_files(settings: Settings, providers: Sequence[Provider]) -> Iterator[tuple[FieldPath, str]]:

@@ -3,6 +3,15 @@
 from engine.media.rtp.counters import REFUSED
 from service.metrics.registry import Metrics, Readings, Sources
 
+# Counters of the listeners (`engine.transport.tcp.TcpTransport`), by what the metric says.
+_CLOSED = {
+    "refused": "refused",
+    "handshake": "handshakes_failed",
+    "slow": "timed_out",
+    "framing": "framing_errors",
+    "displaced": "displaced",
+}
+
 
 def register(metrics: Metrics, sources: Sources) -> None:
     """Read off the user agent, its endpoint, and its media."""
@@ -29,6 +38,11 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
     def unread() -> Readings:
         return [(why, getattr(agent.endpoint.counters, why)) for why in ("banned", "scanners")]
 
+    def closed() -> Readings:
+        for why, counter in _CLOSED.items():
+            yield why, sum(getattr(transport, counter, 0) for transport in agent.listeners)
+
+    metrics.counters_of("connections_closed", "Connections closed for what their peers did.", "why", closed)
     metrics.gauges_of("sip_transactions", "Transactions.", "side", transactions)
     metrics.counters_of("sip_messages", "SIP messages.", "way", messages)
     metrics.counters_of("sip_refused", "Messages that led to nothing.", "why", refused)

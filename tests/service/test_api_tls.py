@@ -189,7 +189,7 @@ def test_what_is_wrong_with_the_files_is_said(authority: Authority, tmp_path: Pa
     authority.issue("127.0.0.1", file="api")
     authority.issue("127.0.0.1", file="other")
     with pytest.raises(ConfigurationError) as caught:
-        load(written(tmp_path, api), {})
+        load(written(tmp_path, api), {}, certificates=True)
     (fault,) = caught.value.faults
     assert words in str(fault) and str(fault).startswith(f"{tmp_path}/trunkline.yaml:1")
 
@@ -210,6 +210,12 @@ async def test_a_whole_node_reads_the_certificate_again_at_a_reload(authority: A
         with capture_logs() as lines:
             await node.reload(load(path, {}))
         assert "certificate read" in [line["event"] for line in lines]
+        files.key.write_text("nothing")
+        with capture_logs() as lines:
+            await node.reload(load(path, {}))  # as with sip.tls: the rest of the file counts
+        assert "certificate not read: the old one is shown" in [line["event"] for line in lines]
+        async with httpx.AsyncClient(verify=trusting(authority)) as client:
+            assert (await client.get(f"{node.server.url}/healthz")).status_code == 200
     finally:
         await node.close()
 
