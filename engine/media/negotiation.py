@@ -80,7 +80,8 @@ def answer(
     """The answer to `offer` from our `host` (numeric, unbracketed) and `port`, with `o=` of the two numbers given.
 
     `codecs` are those we take, in any order: what is used is the first of the offer's (RFC 3264 §6.1). `previous` is
-    what this session agreed on before, whose key of ours is kept. Raises NotAcceptable: 488 for no audio, no profile,
+    what this session agreed on before, whose key of ours is kept, and which an offer may end by port 0: then neither
+    side sends (RFC 3264 §8.2). Raises NotAcceptable: 488 for no audio, no profile,
     no codec of ours or no usable key; 400 and 413 for a broken description.
     """
     match = _PLAIN.fullmatch(offer)
@@ -192,7 +193,10 @@ def full_answer(
             version=version,
             rtcp_mux=True,
             keys=ours_for,
+            running=previous is not None,
         )
+        if previous is not None and offer_answer.ends_audio(theirs):
+            return bytes(taken), previous._replace(listening=False, talking=False)
         at = next(at for at, media in enumerate(taken.media) if media.port)  # the stream that was taken
         offered, mine = theirs.media[at], taken.media[at]
         pairs = [(codec.payload_type, codec) for codec in mine.codecs()]
@@ -216,6 +220,7 @@ def _agreed(
     """The agreement with the author of `description` on `media`; `pairs` are the formats in common, each with the
     number that the peer sends it under."""
     packet = _packet(media.milliseconds("maxptime"))
+    pairs = _with_events_of_the_peer(pairs)
     codecs: dict[int, Codec] = {}
     sent: tuple[int, Codec] | None = None
     for number, form in pairs:
@@ -251,6 +256,14 @@ def _agreed(
         crypto=keys,
         profile=media.protocol.upper(),
     )
+
+
+def _with_events_of_the_peer(pairs: Sequence[tuple[int, sdp.Codec]]) -> list[tuple[int, sdp.Codec]]:
+    """`pairs`, and the numbers of the peer's own for events: where it has answered our number by another it is to use
+    ours (RFC 3264 §5.1), and many a gateway uses its own. That is taken, unless it means something else."""
+    known = {number for number, _ in pairs}
+    own = [form for _, form in pairs if form.is_events and form.payload_type not in known]
+    return [*pairs, *((form.payload_type, form) for form in own)]
 
 
 def _packet(longest: int) -> int:

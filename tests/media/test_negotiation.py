@@ -184,7 +184,70 @@ def test_an_answer_to_our_offer() -> None:
     theirs = description("m=audio 4000 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000", "a=sendonly")
     agreed = negotiation.accept(ours, theirs)
     assert (agreed.remote, agreed.listening, agreed.events) == (("198.51.100.1", 4000), False, 96)
-    assert agreed.payload_types == {8: 8, 101: 96}
+    assert agreed.payload_types == {8: 8, 101: 96, 96: 96}
+
+
+@pytest.mark.parametrize(
+    ("formats", "events"),
+    [
+        (("8 96", "96 telephone-event/8000"), {101, 96}),  # §5.1 wants our 101; many gateways send their own
+        (("8 101", "101 telephone-event/8000"), {101}),
+        (("8 122 97", "122 telephone-event/8000", "97 iLBC/8000"), {101, 122}),
+        (("0 8", "0 PCMU/8000"), set()),
+    ],
+)
+def test_keys_are_taken_under_either_sides_number(formats: tuple[str, ...], events: set[int]) -> None:
+    first, *maps = formats
+    theirs = description(f"m=audio 4000 RTP/AVP {first}", *(f"a=rtpmap:{line}" for line in maps))
+    agreed = negotiation.accept(negotiation.offer(HOST, PORT, 1, 1), theirs)
+    assert set(agreed.event_types) == events <= set(agreed.payload_types)
+
+
+def test_a_number_that_means_something_else_is_no_key() -> None:
+    ours = negotiation.offer(HOST, PORT, 1, 1).replace(b"RTP/AVP 0 8 101", b"RTP/AVP 0 96 101")
+    ours = ours.replace(b"a=rtpmap:8 PCMA", b"a=rtpmap:96 PCMA")
+    theirs = description("m=audio 4000 RTP/AVP 8 96", "a=rtpmap:8 PCMA/8000", "a=rtpmap:96 telephone-event/8000")
+    agreed = negotiation.accept(ours, theirs)
+    assert agreed.event_types == {101: 8000} and agreed.payload_types == {96: 8, 101: 96}
+
+
+# ---- audio that is taken away and comes again (RFC 3264 §8.2)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("m=audio 0 RTP/AVP 0",),
+        ("m=audio 0 RTP/AVP 0 8 101", "a=rtpmap:101 telephone-event/8000", "a=inactive"),
+        ("m=audio 0 RTP/SAVP 0",),
+        ("m=audio 0 RTP/AVP 99",),
+        ("m=audio 0 RTP/AVP 0", "m=video 5000 RTP/AVP 31"),
+        ("m=audio 0 RTP/AVP 0", "m=audio 0 RTP/AVP 8"),
+    ],
+)
+def test_audio_on_port_0_is_answered_by_port_0_and_comes_again(lines: tuple[str, ...]) -> None:
+    _, first = negotiation.answer(PLAIN, HOST, PORT, 7, 7)
+    body, agreed = negotiation.answer(description(*lines), HOST, PORT, 7, 8, previous=first)
+    streams = [line for line in body.decode().splitlines() if line.startswith("m=")]
+    assert [line.split()[1] for line in streams] == ["0"] * len([line for line in lines if line.startswith("m=")])
+    assert (agreed.listening, agreed.talking, agreed.remote) == (False, False, first.remote)
+    body, again = negotiation.answer(PLAIN, HOST, PORT, 7, 9, previous=agreed)
+    assert b"m=audio 16384 " in body and again.listening and again.talking
+
+
+@pytest.mark.parametrize("lines", [("m=audio 0 RTP/AVP 0",), ("m=video 0 RTP/AVP 31",)])
+def test_a_call_does_not_begin_without_audio(lines: tuple[str, ...]) -> None:
+    with pytest.raises(NotAcceptable) as caught:
+        negotiation.answer(description(*lines), HOST, PORT, 7, 7)
+    assert (caught.value.status, caught.value.warning) == (488, 304)
+
+
+@pytest.mark.parametrize("lines", [("m=video 5000 RTP/AVP 31",), ()])
+def test_nor_does_one_go_on_with_an_offer_that_says_nothing_of_it(lines: tuple[str, ...]) -> None:
+    _, first = negotiation.answer(PLAIN, HOST, PORT, 7, 7)
+    with pytest.raises(NotAcceptable) as caught:
+        negotiation.answer(description(*lines), HOST, PORT, 7, 8, previous=first)
+    assert caught.value.status == 488
 
 
 @pytest.mark.parametrize(

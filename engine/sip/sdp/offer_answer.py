@@ -63,6 +63,7 @@ def answer_audio(
     direction: str = "sendrecv",
     rtcp_mux: bool = False,
     keys: Callable[[Media], str] | None = None,
+    running: bool = False,
 ) -> SessionDescription:
     """The answer that takes the offer's first usable audio stream and refuses everything else (RFC 3264 §6).
 
@@ -72,10 +73,13 @@ def answer_audio(
     `keys`, where secure profiles are taken, gives our `a=crypto` value for a stream, "" where it has no keys that can
     be used (RFC 4568 §7.1.2). Keys beside a plain profile are taken as well: phones whose SRTP is optional offer it so.
 
+    `running`: the session has had audio, and an offer may end that by port 0 (§8.2); the answer then takes nothing.
+
     Raises NoAgreement: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
     without an address (RFC 8866 §5.7) and for what ends before its `t=` line.
     """
-    accepted, shared, crypto = _acceptable(offer, codecs, keys)
+    ends = running and ends_audio(offer)
+    accepted, shared, crypto = (None, [], "") if ends else _acceptable(offer, codecs, keys)
     answer = SessionDescription(_session_lines(host, session_id, version))
     # RFC 3264 §6: the answer's t= lines are the offer's.
     answer.lines.extend([("t", value) for value in offer.values("t")] or [("t", "0 0")])
@@ -92,6 +96,12 @@ def answer_audio(
             taken.lines.append(("a", "rtcp-mux"))
         answer.media.append(taken)
     return answer
+
+
+def ends_audio(offer: SessionDescription) -> bool:
+    """Whether an offer of a session that runs takes its audio away: what it has of it is on port 0 (RFC 3264 §8.2)."""
+    streams = [media for media in offer.media if media.kind.lower() == "audio"]
+    return bool(streams) and not any(media.port for media in streams)
 
 
 def _acceptable(
