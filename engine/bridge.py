@@ -18,8 +18,6 @@ from engine.sip.sdp.offer_answer import resumed
 from engine.sip.transaction.server import ServerTransaction
 from engine.transfer_request import TransferRequest
 
-# Of a refused re-INVITE, what its sender can use.
-_PASSED_ON = ("Retry-After", "Warning", "Min-SE")
 _MEDIA_LINES = (b"c=", b"m=", b"a=sendonly", b"a=recvonly", b"a=inactive")
 
 
@@ -220,7 +218,9 @@ class Bridge:
             if response is None or status >= 300:
                 lines = reason = ""
                 if response is not None:
-                    lines = "".join(f"{n}: {response.get(n)}\r\n" for n in _PASSED_ON if response.get(n))
+                    lines = "".join(f"{name}: {value}\r\n" for name, value in response.explanation)
+                    if "Min-SE" in response.first:
+                        lines += f"Min-SE: {response.get('Min-SE')}\r\n"
                     reason = response.reason
                 if offered:
                     path.refused(CALLEE)

@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     """How dialling ended.
 
     `status` is the final SIP status (of no_media, what the caller deserves), 0 when there was none. `retry_after` in
-    seconds, 0 when not given. `first_reply` in monotonic seconds.
+    seconds, 0 when not given. `first_reply` in monotonic seconds. `headers`: what a refusal says beside its status.
     """
 
     kind: OutcomeKind
@@ -36,6 +36,7 @@ class Outcome(NamedTuple):
     reason: str
     retry_after: int = 0
     first_reply: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class PeerOptions(Protocol):
@@ -443,6 +444,7 @@ class OutgoingCall(Call):
                 reason=reason,
                 retry_after=response.retry_after if response is not None else 0,
                 first_reply=session.first_reply,
+                headers=response.explanation if response is not None and kind == "refused" else (),
             )
         )
         ours = kind in ("cancelled", "no_media") or (kind == "refused" and response is None)

@@ -221,7 +221,7 @@ async def _dial_and_bridge(
 ) -> ConnectResult:
     services, record = context.services, context.record
     record.tried.append(hunt.records)
-    leg, attempt, kind, status, reason, reservation = await dial_hunt(
+    leg, attempt, kind, status, reason, reservation, headers = await dial_hunt(
         services,
         hunt,
         record,
@@ -236,7 +236,7 @@ async def _dial_and_bridge(
         breadth=context.breadth if terms.breadth is None else terms.breadth,
     )
     if leg is None:
-        return unanswered(status, reason, kind)
+        return unanswered(status, reason, kind, headers)
     held = _Held(hunt, attempt, reservation, context.branch.tree)
     # From here on there is a leg that is paid for: whatever happens, it is hung up and its channel given back.
     began = services.clock()
@@ -359,4 +359,4 @@ async def _run_nested(
             status="answered", sip_status=200, reason="OK", duration=services.clock() - began, word="normal"
         )
     status = leg.end_status or 480
-    return unanswered(status, leg.end_reason or reason_phrase(status))
+    return unanswered(status, leg.end_reason or reason_phrase(status), headers=leg.end_headers)

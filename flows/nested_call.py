@@ -27,7 +27,17 @@ class NestedLeg:
     makes a leg that takes no orders at all, for what runs after a call.
     """
 
-    __slots__ = ("_answered", "_caller", "_claim", "_early", "_over", "answered_at", "end_reason", "end_status")
+    __slots__ = (
+        "_answered",
+        "_caller",
+        "_claim",
+        "_early",
+        "_over",
+        "answered_at",
+        "end_headers",
+        "end_reason",
+        "end_status",
+    )
 
     def __init__(self, caller: CallLeg, claim: Callable[[], bool] = _always, *, over: bool = False) -> None:
         self._caller = caller
@@ -37,12 +47,18 @@ class NestedLeg:
         self._early = False  # our description was sent in a 183: what plays now need not answer
         self.end_status = 0
         self.end_reason = ""
+        self.end_headers: Sequence[tuple[str, str]] = ()
         self.answered_at: float | None = None
 
     @property
     def id(self) -> str:
         """The caller's id: it is the same call."""
         return self._caller.id
+
+    @property
+    def peer_reason(self) -> str:
+        """Its end is no BYE."""
+        return ""
 
     @property
     def direction(self) -> str:
@@ -119,6 +135,7 @@ class NestedLeg:
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Ends this leg; the flow that connected learns the status."""
         self._end(status, reason)
+        self.end_headers = headers
 
     def redirect(self, contacts: Sequence[str]) -> None:
         """Ends this leg. Nobody follows: where the caller would be sent, the flow that connected has its say."""

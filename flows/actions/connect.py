@@ -108,6 +108,6 @@ def conclude(run: Run, result: ConnectResult, *, relay_reason: bool) -> int | No
     if relay_reason and not result.answered and not run.call.answered:
         if run.context.depth == 0:
             run.record.cause = result.word
-        run.call.reject(result.sip_status if result.sip_status >= 400 else 480, result.reason)
+        run.call.reject(result.sip_status if result.sip_status >= 400 else 480, result.reason, result.headers)
         return HUNG_UP
     return None

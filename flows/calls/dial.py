@@ -71,7 +71,8 @@ def always() -> bool:
 class ConnectResult:
     """What became of a destination: `connect.status`, `connect.sip_status` and the seconds of talk.
 
-    `reason` is the reason phrase for the caller. `word` is the hangup_reason that goes with it.
+    `reason` is the reason phrase for the caller, `headers` what was said beside it. `word` is the hangup_reason that
+    goes with it.
     """
 
     status: str
@@ -79,18 +80,20 @@ class ConnectResult:
     reason: str = ""
     duration: float = 0.0
     word: str = "failed"
+    headers: Sequence[tuple[str, str]] = ()
 
     @property
     def answered(self) -> bool:
         return self.status == "answered"
 
 
-def unanswered(status: int, reason: str, kind: LastOutcome = "") -> ConnectResult:
+def unanswered(
+    status: int, reason: str, kind: LastOutcome = "", headers: Sequence[tuple[str, str]] = ()
+) -> ConnectResult:
     """A destination that did not answer."""
     word = hangup_reason(answered=False, status=status, kind=kind)
-    return ConnectResult(
-        status="canceled" if word == "cancel" else word, sip_status=status, reason=reason, duration=0.0, word=word
-    )
+    shown = "canceled" if word == "cancel" else word
+    return ConnectResult(status=shown, sip_status=status, reason=reason, word=word, headers=headers)
 
 
 # Of several that did not answer, the one that says most about the callee speaks for all.
@@ -112,8 +115,8 @@ class DialResult(NamedTuple):
     """What became of a hunt that was dialled.
 
     `leg` and `attempt` are set when it was answered, and `reservation` where that costs: whoever gets them hangs the
-    leg up, releases the attempt and closes the reservation. Else `status` and `reason` are what the caller is to hear,
-    and `kind` is how the last attempt ended ("" where there was none).
+    leg up, releases the attempt and closes the reservation. Else `status`, `reason` and `headers` are what the caller
+    is to hear, and `kind` is how the last attempt ended ("" where there was none).
     """
 
     leg: OutgoingLeg | None
@@ -122,6 +125,7 @@ class DialResult(NamedTuple):
     status: int
     reason: str
     reservation: Reservation | None
+    headers: Sequence[tuple[str, str]] = ()
 
 
 async def dial_hunt(
@@ -157,6 +161,7 @@ async def dial_hunt(
     clock = services.clock
     charging = services.accounts.charging
     kind: LastOutcome = ""
+    said: dict[tuple[int, str], Sequence[tuple[str, str]]] = {}
     while (attempt := hunt.next(clock())) is not None:
         leg: OutgoingLeg | None = None
         reservation: Reservation | None = None
@@ -213,12 +218,15 @@ async def dial_hunt(
                 reservation=reservation,
             )
         _release(hunt, attempt, reservation)
+        said[outcome.status, outcome.reason] = outcome.headers
         if outcome.reason == NOT_ALLOWED:
             kind = ""  # nothing was sent to anybody
         if not try_next:
             break
     status, reason = hunt.last_word() if caller is None else hunt.final()
-    return DialResult(leg=None, attempt=None, kind=kind, status=status, reason=reason, reservation=None)
+    # What is put otherwise for the caller is nobody's word any more.
+    headers = said.get((status, reason), ())
+    return DialResult(None, None, kind, status, reason, None, headers)
 
 
 def _spec(

@@ -117,7 +117,9 @@ class Run:
             return
         if self.context.depth == 0 and reason != "normal":
             self.record.cause = reason
-        self.call.hangup(cause.status, cause.header)
+        # Whoever it talked with last may have said why that is over, and better.
+        said = reason == "normal" and self.call.peer_reason
+        self.call.hangup(cause.status, "" if said else cause.header)
 
     def warn(self, event: str, **values: Any) -> None:
         """Logs with the call, the flow and the action."""

@@ -177,7 +177,7 @@ class OriginatedCall:
         try:
             for hunt in hunts:
                 record.tried.append(hunt.records)
-                leg, attempt, kind, status, reason, reservation = await dial_hunt(
+                leg, attempt, kind, status, reason, reservation, _ = await dial_hunt(
                     services, hunt, record, customer_id=record.customer_id, dialled=self._dialled, branch=self._branch
                 )
                 if leg is not None or status >= 600 or self._given_up:

@@ -116,6 +116,7 @@ class SimulatedLeg:
 
     direction = "incoming"
     media: dict[str, Any] | None = None
+    peer_reason = ""
 
     __slots__ = (
         "_ended",

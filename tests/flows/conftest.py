@@ -72,7 +72,7 @@ class FakeCall:
         self.ended_at: float | None = None
         self.ended_by = ""
         self.end_status = 0
-        self.end_reason = ""
+        self.end_reason = self.peer_reason = ""
         self.orders: list[Any] = []
         self.task: asyncio.Task[Any] | None = None
         self._ended_future: asyncio.Future[None] | None = None

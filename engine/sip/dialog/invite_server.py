@@ -323,7 +323,7 @@ class InviteServer(Session):
         elif not transaction.answered:
             self._stop_reliable()
             transaction.respond(487, now, headers=self.endpoint.server_line)
-            self.finish("remote", 487, cancel.get("Reason"), now)
+            self.finish("remote", 487, cancel.reasons, now)
 
     def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self.dialog.state != EARLY:
@@ -333,7 +333,7 @@ class InviteServer(Session):
         transaction.respond(200, now, headers=self.endpoint.server_line)
         self._stop_reliable()
         self.transaction.respond(487, now, headers=self.endpoint.server_line)
-        self.finish("remote", 487, request.get("Reason"), now)
+        self.finish("remote", 487, request.reasons, now)
 
     def bye(self, now: float, reason: str = "") -> None:
         if self.dialog.state != EARLY:

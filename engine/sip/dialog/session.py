@@ -347,7 +347,7 @@ class Session(ReferUsage):
         transaction.respond(200, now, headers=self.endpoint.server_line)
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)  # §15.1.2
-        self.finish("remote", self.end_status or 200, request.get("Reason"), now)
+        self.finish("remote", self.end_status or 200, request.reasons, now)
 
     def _take_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         action = self._turn("peer INVITE") if self.dialog.state == CONFIRMED else "500"

@@ -19,6 +19,14 @@ METHODS = (
 )
 """The methods that IANA has registered, in the order in which Allow names them."""
 
+EXPLAINING = ("Reason", "Retry-After", "Warning", "Call-Info", "Error-Info")
+"""What a refusal may say beside its status: RFC 6432, RFC 3261 §20.33, §20.43, RFC 8688 §3.2.2, RFC 3261 §20.18."""
+LONGEST_EXPLANATION = 4096
+LONGEST_REASON = 1024
+"""Characters of that, and of Reason values, that are handed on; what would be more is left out."""
+# Challenges and redirections are between us and who has made them, and a 503 speaks of one server alone (§16.7 step 6).
+_OUR_OWN_AFFAIR = frozenset({*range(300, 400), 401, 407, 503})
+
 Headers = dict[str, list[str]]
 Field = tuple[str, str]
 
@@ -128,6 +136,19 @@ class Message:
             return [lines[0]] if lines[0] else []
         return [value for line in lines if line for value in split_list(line)]
 
+    @property
+    def reasons(self) -> str:
+        """The Reason values, one for each protocol (RFC 3326 §2), as the value of one line; "" for none. Those that
+        would make it longer than LONGEST_REASON are left out."""
+        if "Reason" not in self.first:
+            return ""
+        whole = ""
+        for line in self.lines("Reason"):
+            longer = f"{whole}, {line}" if whole and line else whole or line
+            if len(longer) <= LONGEST_REASON:
+                whole = longer
+        return whole
+
     def tokens(self, name: str) -> set[str]:
         """The values of a token list (Require, Supported, Allow) in lower case; a malformed one is empty."""
         try:
@@ -213,6 +234,21 @@ class Response(Message):
         """The seconds that Retry-After says (RFC 3261 §20.33); 0 without it, and where it is malformed."""
         digits = self.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+
+    @property
+    def explanation(self) -> tuple[Field, ...]:
+        """The header fields, all their lines, with which a refusal is handed on."""
+        first = self.first
+        if self.status < 400 or self.status in _OUR_OWN_AFFAIR or not any(name in first for name in EXPLAINING):
+            return ()
+        found: list[Field] = []
+        room = LONGEST_EXPLANATION
+        for name in EXPLAINING:
+            for line in self.lines(name):
+                room -= len(name) + len(line)
+                if room >= 0:
+                    found.append((name, line))
+        return tuple(found)
 
 
 def response_to(request: Request, status: int, reason: str = "", to_tag: str = "", headers: str = "") -> bytes:
