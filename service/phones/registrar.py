@@ -72,8 +72,6 @@ class Registrar:
     def __call__(self, request: Request, source: Flow, now: float) -> Answer:
         """The answer to one REGISTER."""
         host = source_of(request, source.host, self._peers)
-        if not self._ours(request):
-            return self._refuse(request, host, 403, "domain", "its domain is none of ours")
         judged = self._logins.judge(request, source.host, request.call_id[:_SHOWN])
         if not judged.accepted:
             if not self._logins.may_try(judged):
@@ -83,6 +81,9 @@ class Registrar:
             self.results["challenged"] += 1
             asked = self._logins.challenges(request, source.host, judged)
             return Answer(status=401, headers="".join(f"{name}: {value}\r\n" for name, value in asked))
+        # §10.3 has the domain first. But who our providers are, and which addresses are ours, is no stranger's business.
+        if not self._ours(request):
+            return self._refuse(request, host, 403, "domain", "its domain is none of ours")
         return self._write(request, source, host, judged.username, now)
 
     def _write(self, request: Request, source: Flow, host: str, username: str, now: float) -> Answer:

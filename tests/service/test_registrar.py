@@ -137,8 +137,26 @@ def test_a_domain_of_a_provider_is_none_of_ours(monkeypatch: pytest.MonkeyPatch)
         configured(**SIP, **EXTENSIONS, providers=[{"name": "carrier", "hostname": "sip.carrier.example"}]),
         {"sip.carrier.example": ["192.0.2.99"]},
     )
-    assert world.phone("192.0.2.21").register(uri="sip:sip.carrier.example").status == 403
-    assert world.results == {"domain": 1}
+    phone = world.phone("192.0.2.21")
+    assert phone.register(uri="sip:sip.carrier.example").status == 403
+    assert world.results == {"challenged": 1, "domain": 1}
+    world.close()
+
+
+@pytest.mark.parametrize("wrong", [{"tries": 1}, {"password": "wrong"}, {"name": "nobody"}])
+@pytest.mark.parametrize("uri", ["sip:sip.carrier.example", "sip:192.0.2.99", "sip:198.51.100.1", "sip:[2001:db8::1]"])
+def test_a_stranger_learns_neither_our_providers_nor_our_addresses_by_a_register(
+    monkeypatch: pytest.MonkeyPatch, uri: str, wrong: dict[str, Any]
+) -> None:
+    """RFC 3261 §10.3 would have the domain looked at before the password."""
+    world = Registrars(
+        monkeypatch,
+        configured(**SIP, **EXTENSIONS, providers=[{"name": "carrier", "hostname": "sip.carrier.example"}]),
+        {"sip.carrier.example": ["192.0.2.99"]},
+    )
+    asked, ours = world.phone("192.0.2.21"), world.phone("192.0.2.22")
+    assert asked.register(uri=uri, **wrong).status == ours.register(**wrong).status
+    assert "domain" not in world.results
     world.close()
 
 
