@@ -201,7 +201,7 @@ class Intake:
 
     def not_sip(self, flow: Flow, error: str) -> None:
         """A stream that holds something else than SIP."""
-        self.peers.accuse(flow.host, "not_sip")
+        self.peers.accuse(flow.party, "not_sip")
 
     def closed(self, flow: Flow, error: str) -> None:
         """A connection is gone."""
@@ -213,7 +213,7 @@ class Intake:
     def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
         """A client's TLS handshake has failed."""
         if fault.misdeed:
-            self.peers.accuse(flow.host, "handshake")
+            self.peers.accuse(flow.party, "handshake")
         hint = {"hint": fault.hint} if fault.hint else {}
         self._handshakes_log.write(
             self.log.warning, fault.cause, "TLS handshake failed", source=flow.host, cause=fault.cause, **hint

@@ -52,11 +52,12 @@ class Bans:
     # ---- a ban
 
     def _banned(self, ban: Ban) -> None:
-        # docs/fail2ban/ has the filter that reads this line.
+        # docs/fail2ban/ has the filter that reads "source banned". A firewall that shut out an address for what a web
+        # page did there would shut out its phones.
         self._lines.write(
             self._log.warning,
             "",
-            "source banned",
+            "web pages banned" if ban.web_pages else "source banned",
             address=ban.shown,
             score=ban.score,
             seconds=round(BAN_SECONDS),

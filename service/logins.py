@@ -11,7 +11,7 @@ from functools import partial
 from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
-from engine.sip.peers import counted_source, source_of
+from engine.sip.peers import accused, counted_source, source_of
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
@@ -106,11 +106,11 @@ class Logins:
                 source=counted_source(source),
             )
             if verdict.accepted:
-                self._peers.phone_at(source)
+                self._peers.phone_at(accused(request, source))
                 return verdict._replace(realm=realm)
             if verdict.guess:
                 # A request that is sent again is no further attempt.
-                self._peers.accuse(source, "credentials", hash(verdict.guess) or 1)
+                self._peers.accuse(accused(request, source), "credentials", hash(verdict.guess) or 1)
             if verdict.reason not in ("missing", "realm"):
                 found = verdict
         # A nonce that has only grown old is no attempt at anything.

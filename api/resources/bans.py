@@ -22,12 +22,13 @@ router = router_for("bans", "Addresses that are shut out after too many wrong pa
 
 class Ban(BaseModel):
     """An address, of IPv6 its /64, that nothing is taken from until `tm_expire`: its `score` was 10 or more within ten
-    minutes, and `reason` says what the last of it was for."""
+    minutes, and `reason` says what the last of it was for. With `web_pages` it is only what comes over WebSocket."""
 
     id: UUID
     address: str
     score: int
     reason: Misdeed
+    web_pages: bool
     tm_create: Timestamp
     tm_expire: Timestamp
 
@@ -91,6 +92,7 @@ def _shown(services: Services, ban: Found) -> dict[str, Any]:
         "address": ban.shown,
         "score": ban.score,
         "reason": ban.reason,
+        "web_pages": ban.web_pages,
         "tm_create": since,
         "tm_expire": services.moment(ban.until),
     }

@@ -18,7 +18,7 @@ from engine.sip.message.message import METHODS, Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse, parse_whole
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
-from engine.sip.peers import is_scanner, source_of
+from engine.sip.peers import accused, is_scanner, source_of
 from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
 from engine.sip.transaction.branch import Mark
@@ -129,13 +129,14 @@ class Endpoint(Core):
         if not scans and not self.peers.edge(flow.host):
             return False
         source = source_of(request, flow.host, self.peers)
-        if self.peers.banned(source):
+        guilty = accused(request, source)
+        if self.peers.banned(guilty):
             self.counters.banned += 1
             return True
         if scans:
             self.counters.scanners += 1
             # The connection of a peer that is never banned, such as an edge, is others' too.
-            if flow.transport.reliable and self.peers.accuse(source, "scanner") and source == flow.host:
+            if flow.transport.reliable and self.peers.accuse(guilty, "scanner") and source == flow.host:
                 flow.transport.drop(flow)
         return scans
 

@@ -8,7 +8,7 @@ import ipaddress
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from engine.sip.flow import TlsTerms
+from engine.sip.flow import TlsTerms, is_web_page, web_page_at
 from engine.sip.message.grammar import ParseError, host_address
 from engine.sip.message.message import Request
 from engine.sip.message.via import Via
@@ -58,7 +58,7 @@ class Peers(Protocol):
 
     def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
         """Something that counts for a ban came from here; False for one who is never banned. The same `mark`, other
-        than 0, counts once."""
+        than 0, counts once. `host`: a `Flow.party`; what a web page does is not held against its reader's phones."""
 
 
 class Everybody:
@@ -124,7 +124,7 @@ def counted_source(host: str) -> str:
 def source_of(request: Request, host: str, peers: Peers) -> str:
     """The source of a request that came from `host`: of one that an edge proxy has forwarded, the address that the edge
     took it from, as it noted in the Via below its own (`received`, else sent-by; RFC 3261 §18.2.1)."""
-    if not peers.edge(host):
+    if not peers.edge(host) or _of_web_page(request):
         return host
     try:
         below = Via.parse(request.values("Via")[1])
@@ -136,6 +136,15 @@ def source_of(request: Request, host: str, peers: Peers) -> str:
         return host
     mapped = noted.ipv4_mapped if isinstance(noted, ipaddress.IPv6Address) else None
     return str(mapped or noted)
+
+
+def accused(request: Request, source: str) -> str:
+    """Whom what is wrong with a request is held against (`Peers.accuse`). `source`: as of `source_of`."""
+    return web_page_at(source) if _of_web_page(request) else source
+
+
+def _of_web_page(request: Request) -> bool:
+    return request.source is not None and is_web_page(request.source.party)
 
 
 SCANNERS = (

@@ -21,7 +21,7 @@ class Sink(Protocol):
         """Whether this is a known peer's address: there is room for its connections before strangers'."""
 
     def banned(self, host: str) -> bool:
-        """Whether no connection from this address is taken, and none is kept."""
+        """Whether no connection from this address is taken, and none is kept. `host`: a `Flow.party`."""
 
     def not_sip(self, flow: Flow, error: str) -> None:
         """A stream holds something else than SIP; its connection is closed. Must not raise."""

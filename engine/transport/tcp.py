@@ -198,6 +198,10 @@ class TcpTransport:
         """Whether there is room for this address before strangers'."""
         return self.sink.known(host)
 
+    def _party(self, host: str) -> str:
+        """Who connects from an address; see `Flow.party`."""
+        return host
+
     def _shared(self, connection: Connection) -> bool:
         """Whether a connection is used for whatever goes to its peer's address, not only by flows that have it."""
         return True
@@ -313,7 +317,7 @@ class TcpTransport:
                 self._failures.add(connection.flow, data, connection.error or "connection closed by peer")
 
     def _admit(self, connection: Connection, host: str) -> bool:
-        if self.sink.banned(host):
+        if self.sink.banned(self._party(host)):
             return False
         admitted, leaves = self.slots.enter(connection, host, self._loop.time())
         if leaves is not None:

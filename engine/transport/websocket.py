@@ -100,6 +100,9 @@ class WsTransport(TcpTransport):
     def _framer(self) -> Framer:
         return WebSocketFramer(self.options, self._loop.time())
 
+    def _party(self, host: str) -> str:
+        return web_page_at(host)
+
     def _shared(self, connection: Connection) -> bool:
         return False
 
@@ -137,7 +140,7 @@ class WsTransport(TcpTransport):
         if not family_of(named[-1]):
             return _NAMELESS
         host = unmapped(named[-1])
-        if self.sink.banned(host):
+        if self.sink.banned(self._party(host)):
             return _BANNED
         self.slots.leave(connection)
         if not self._admit(connection, host):

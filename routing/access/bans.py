@@ -2,6 +2,9 @@
 
 Each misdeed counts some points against the address that it came from (of IPv6 its /64), for ten minutes; with ten of
 them it is banned for an hour. What is remembered has a bound, and nobody who is banned is forgotten to make room.
+
+What comes over WebSocket any page on the Web can have done, in the browser of who only reads it. It counts by itself,
+and bans what comes from that address over WebSocket, not the phones that are there.
 """
 
 from collections import OrderedDict
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Final, NamedTuple
 
+from engine.sip.flow import address_of, is_web_page, web_page_at
 from engine.sip.peers import Misdeed, counted_source
 
 POINTS: Final[dict[Misdeed, int]] = {"credentials": 1, "not_sip": 3, "handshake": 3, "scanner": 3, "unacknowledged": 1}
@@ -24,7 +28,7 @@ class Ban(NamedTuple):
     """An address that is banned. Times are those of the table's clock.
 
     Attributes:
-        address: As it is counted: an IPv4 address, of IPv6 the /64.
+        address: As it is counted: an IPv4 address, of IPv6 the /64; of web pages `web_page_at` there.
         score: The points that it had.
         reason: What the last of them were for.
     """
@@ -38,7 +42,18 @@ class Ban(NamedTuple):
     @property
     def shown(self) -> str:
         """The address as people write it: 192.0.2.1, 2001:db8:0:7::/64."""
-        return str(ip_network(self.address)) if "/" in self.address else self.address
+        address = address_of(self.address)
+        return str(ip_network(address)) if "/" in address else address
+
+    @property
+    def web_pages(self) -> bool:
+        """Whether only what comes over WebSocket from there is banned."""
+        return is_web_page(self.address)
+
+
+def _counted(party: str) -> str:
+    address = counted_source(address_of(party))
+    return web_page_at(address) if is_web_page(party) else address
 
 
 class _Point(NamedTuple):
@@ -69,10 +84,10 @@ class BanTable:
         return len(self._bans) + len(self._suspects)
 
     def find(self, host: str) -> Ban | None:
-        """The ban of an address; None where it may speak."""
+        """The ban of an address, or of the web pages there (`web_page_at`); None where it may speak."""
         if not self._bans:
             return None
-        source = counted_source(host)
+        source = _counted(host)
         ban = self._bans.get(source)
         if ban is not None and self._clock() >= ban.until:
             del self._bans[source]
@@ -84,7 +99,7 @@ class BanTable:
         they count once."""
         now = self._clock()
         self._expire(now)
-        source = counted_source(host)
+        source = _counted(host)
         if source in self._bans:
             return None  # it was on its way already
         known = [point for point in self._forget(source) if now - point.when < SCORE_WINDOW]
@@ -105,14 +120,14 @@ class BanTable:
     def clear(self, host: str) -> None:
         """Somebody has logged in from here: what was counted until now counts no more."""
         if self._suspects:
-            self._forget(counted_source(host))
+            self._forget(_counted(host))
 
     def lift(self, host: str) -> Ban | None:
-        """End a ban, and return it; None where there is none."""
-        ban = self.find(host)
-        if ban is not None:
+        """End the bans of an address and of the web pages there, and return the first; None where there is none."""
+        found = [ban for ban in (self.find(host), self.find(web_page_at(host))) if ban is not None]
+        for ban in found:
             del self._bans[ban.address]
-        return ban
+        return found[0] if found else None
 
     def bans(self) -> list[Ban]:
         """Those that are banned, the latest first."""

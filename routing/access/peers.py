@@ -102,7 +102,8 @@ class KnownPeers:
     def banned(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`: providers, trusted networks and edges never are."""
         address = address_of(host)
-        if self.bans.find(address) is None and (self.denied is None or not self.denied.find(address)):
+        found = self.bans.find(address) or (is_web_page(host) and self.bans.find(host))
+        if not found and (self.denied is None or not self.denied.find(address)):
             return False
         return self.kind(host) not in _DECLARED
 
@@ -110,19 +111,21 @@ class KnownPeers:
         """See `engine.sip.peers.Peers`."""
         if self.kind(host) in _DECLARED:
             return False
-        address = address_of(host)
-        if self.bans.add(address, misdeed, mark) is not None:
+        address, page = address_of(host), is_web_page(host)
+        banned = self.bans.add(host if page else address, misdeed, mark) is not None
+        if banned and not page:
             self.forget(address)
         return True
 
     def phone_at(self, host: str, seconds: float = 0.0) -> None:
-        """A phone has logged in from here: it may have mistyped its password before that. `seconds`: how long it is
-        registered."""
+        """A phone has logged in from here: it may have mistyped its password before that. `host`: as for `accuse`;
+        `seconds`: how long it is registered."""
+        address = address_of(host)
         self.bans.clear(host)
-        until = max(self._clock() + max(seconds, PHONE_TTL), self._phones.pop(host, 0.0))
+        until = max(self._clock() + max(seconds, PHONE_TTL), self._phones.pop(address, 0.0))
         if len(self._phones) >= MAX_PHONES:
             del self._phones[next(iter(self._phones))]
-        self._phones[host] = until
+        self._phones[address] = until
 
     def forget(self, host: str) -> None:
         """This address has been banned: that a phone was there counts no more."""

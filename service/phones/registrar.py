@@ -16,7 +16,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.uri import SipUri
 from engine.sip.method_handlers import Answer
-from engine.sip.peers import source_of
+from engine.sip.peers import accused, source_of
 from engine.sip.registrar import RegistrarPolicy, Registration, register
 from engine.transport.addresses import family_of
 from routing.access.peers import KnownPeers
@@ -81,7 +81,7 @@ class Registrar:
             self.results["challenged"] += 1
             asked = self._logins.challenges(request, source.host, judged)
             return Answer(status=401, headers="".join(f"{name}: {value}\r\n" for name, value in asked))
-        # §10.3 has the domain first. But who our providers are, and which addresses are ours, is no stranger's business.
+        # §10.3 has the domain first; but who our providers are, and which addresses are ours, no stranger is to know.
         if not self._ours(request):
             return self._refuse(request, host, 403, "domain", "its domain is none of ours")
         return self._write(request, source, host, judged.username, now)
@@ -119,7 +119,7 @@ class Registrar:
         self.results[changes[0].event if changes else "fetched"] += 1
         if changes:
             self._location.apply(name, changes)
-            self._peers.phone_at(host, self.policy.max_expires)
+            self._peers.phone_at(accused(request, host), self.policy.max_expires)
         return Answer(status=200, headers=outcome.headers, kept=True)
 
     def _ours(self, request: Request) -> bool:

@@ -45,6 +45,7 @@ async def test_a_ban_is_shown_with_its_end(api: Api, table: BanTable, clock: Clo
         "address": "192.0.2.1",
         "score": 10,
         "reason": "credentials",
+        "web_pages": False,
         "tm_create": "2027-01-15T08:00:00.250000Z",
         "tm_expire": "2027-01-15T09:00:00.250000Z",
     }

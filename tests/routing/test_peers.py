@@ -60,6 +60,31 @@ def test_a_page_in_a_browser_is_known_by_its_log_in_alone(peers: KnownPeers) -> 
     assert peers.kind(web_page_at("10.1.2.3")) == "phone"
 
 
+def test_pages_and_phones_at_one_address_are_banned_by_what_they_did_themselves() -> None:
+    clock = [0.0]
+    peers = KnownPeers(Directory(), RoutingSettings(), lambda: clock[0])
+    phone, page = "203.0.113.77", web_page_at("203.0.113.77")
+    peers.phone_at(phone)
+    for _ in range(9):
+        peers.accuse(page, "credentials")
+        peers.accuse(phone, "credentials")
+    assert not peers.banned(page) and not peers.banned(phone)
+    peers.phone_at(page)  # it has logged in: what phones did there still counts
+    assert peers.accuse(page, "credentials")
+    assert not peers.banned(page)
+    for _ in range(9):
+        peers.accuse(page, "credentials")
+    assert peers.banned(page) and not peers.banned(phone)
+    assert peers.kind(phone) == "phone"
+    peers.accuse(phone, "credentials")
+    assert peers.banned(phone)
+    assert peers.bans.lift(phone) is not None
+    assert not peers.banned(phone) and not peers.banned(page)
+    for _ in range(10):
+        peers.accuse(phone, "credentials")
+    assert peers.banned(phone) and peers.banned(page)  # whom is banned himself is by every way
+
+
 def test_where_a_phone_logged_in_is_known_for_an_hour(peers: KnownPeers, clock: list[float]) -> None:
     peers.phone_at("203.0.113.77")
     assert peers.kind("203.0.113.77") == "phone"

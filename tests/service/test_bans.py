@@ -11,6 +11,7 @@ import pytest
 
 from engine.log import BURST
 from engine.sip.auth.digest_client import answer, parse_challenges
+from engine.sip.flow import web_page_at
 from engine.sip.message.framing import StreamFramer
 from engine.sip.message.parsing import parse
 from tests.service.conftest import until
@@ -299,8 +300,8 @@ class Stream:
         return True
 
 
-async def stream(bench: Any, engine: Any, host: str = GUEST) -> Stream:
-    target, _, port = engine.at("tcp").rpartition(":")
+async def stream(bench: Any, engine: Any, host: str = GUEST, transport: str = "tcp") -> Stream:
+    target, _, port = engine.at(transport).rpartition(":")
     reader, writer = await asyncio.open_connection(target.strip("[]"), int(port), local_addr=(host, 0))
 
     async def close() -> None:
@@ -310,10 +311,10 @@ async def stream(bench: Any, engine: Any, host: str = GUEST) -> Stream:
     return Stream(reader, writer)
 
 
-async def refused(bench: Any, engine: Any, host: str = GUEST) -> bool:
+async def refused(bench: Any, engine: Any, host: str = GUEST, transport: str = "tcp") -> bool:
     """Whether a new connection is closed at once."""
     try:
-        return await (await stream(bench, engine, host)).closed()
+        return await (await stream(bench, engine, host, transport)).closed()
     except ConnectionError:
         return True
 
@@ -325,6 +326,33 @@ NO_SIP = [
     b"SSH-2.0-x\r\n",
     b"\r\n\r\n\x00\x00\x00\x00",
 ]
+
+
+def test_what_a_web_page_does_bans_web_pages_there_and_no_phones_rfc_6455_10_2(run: Run) -> None:
+    """Any page can have the browser of who reads it connect to us: for all phones of an office to be shut out, one of
+    its people would have to look at the wrong page."""
+
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(sip={"listen": ["ws://127.0.0.1:0", "udp://127.0.0.1:0"]})
+        peers = engine.node.peers
+        for said in (b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 8, b"SSH-2.0-x\r\n", b"OPTIONS sip:x SIP/2.0\r\n"):
+            assert not peers.banned(web_page_at(GUEST))
+            peer = await stream(bench, engine, transport="ws")
+            peer.writer.write(said)
+            assert await peer.closed()
+        line = await engine.log.wait("web pages banned")
+        assert (line["address"], line["score"], line["reason"]) == (GUEST, 12, "not_sip")
+        assert peers.banned(web_page_at(GUEST)) and not peers.banned(GUEST)
+        assert await refused(bench, engine, transport="ws")
+        wire = await bench.wire(GUEST)
+        assert (await wire.answer(wire.request("OPTIONS", body=False), engine.address)).status == 200
+        assert not engine.log.named("source banned")  # which a firewall would act on
+        [ban] = peers.bans.bans()
+        assert (ban.shown, ban.web_pages) == (GUEST, True)
+        assert peers.bans.lift(GUEST) == ban
+        assert not peers.banned(web_page_at(GUEST))
+
+    run(test)
 
 
 def test_four_connections_that_speak_no_sip_are_enough(run: Run) -> None:

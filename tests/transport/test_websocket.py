@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog import get_logger
 
-from engine.sip.flow import Flow, address_of, is_web_page
+from engine.sip.flow import Flow, address_of, is_web_page, web_page_at
 from engine.transport.certificates import CertificateFiles, Certificates, ServerTls
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.lookups import Lookups, NameServers
@@ -563,7 +563,7 @@ def test_a_proxy_says_who_connects(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         sink.friends = {"127.0.0.1"}
-        sink.refused = {"198.51.100.66"}
+        sink.refused = {web_page_at("198.51.100.66")}
         options = WebSocketOptions(proxies=[ip_network("127.0.0.0/30"), ip_network("2001:db8::/64")], ping=0)
         transport = await listener(sink, options, connections_per_source=2, silent_per_source=2)
         browsers = []

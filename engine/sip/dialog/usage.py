@@ -329,7 +329,7 @@ class DialogUsage:
         self._disarm("2xx")
         transaction, self._unacked = self._unacked, None
         if transaction is not None and transaction.flow.transport.reliable:
-            self.endpoint.peers.accuse(transaction.flow.host, "unacknowledged")
+            self.endpoint.peers.accuse(transaction.flow.party, "unacknowledged")
         if self._bye_reason is not None:
             self._send_bye(self._bye_reason, now)
         else:
