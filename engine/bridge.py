@@ -69,6 +69,8 @@ class Bridge:
         bridge._waiting_answer = leg.offerless and bool(leg.answer_body)
         if not bridge._waiting_answer:
             leg.acknowledge()
+        if leg.answer_body:
+            caller.session.speak_for(leg.far_end, now)
         caller.session.accept(now, leg.answer_body)
         caller.set_answered(now)
         if not leg.path.terminated:

@@ -251,18 +251,23 @@ class Call(Party):
         """
         session = self._incoming()
         if not self.answered:
+            speaker: object = body or self
             body = body or self._local_description()
             self._set_status("ringing")
+            session.speak_for(speaker, self.agent.now())
             session.provisional(183, self.agent.now(), body)
 
-    def relay_progress(self, response: Response, with_body: bool, reliable: bool) -> None:
-        """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes."""
+    def relay_progress(self, response: Response, with_body: bool, reliable: bool, far_end: object = None) -> None:
+        """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes. `far_end`: whose media
+        its description is of."""
         session = self.session
         if self.ended or self.answered or not isinstance(session, InviteServer) or not 180 <= response.status < 190:
             return
         # An offer may not travel in an unreliable response (RFC 3262 §5): a caller that made none hears only ringing.
         offered = bool(session.invite.body) or (reliable and session.supports_100rel)
         body = response.body if with_body and offered else b""
+        if body:
+            session.speak_for(far_end, self.agent.now())
         if body == session.last_body:
             body = b""
         if not body and self._rang:
@@ -281,6 +286,7 @@ class Call(Party):
         if self.answered:
             return
         now = self.agent.now()
+        session.speak_for(body or self, now)
         session.accept(now, body or self._local_description())
         self.set_answered(now)
 

@@ -15,6 +15,7 @@ from engine.media.relay.relay import Relay
 from engine.party import relay_request, relay_update
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.message import Request, Response
@@ -269,6 +270,14 @@ class OutgoingCall(Call):
         """Whether the media of this leg passes an anchor (`DialSpec.anchor`)."""
         return self.path.anchor is not None
 
+    @property
+    def far_end(self) -> object:
+        """Whose media the caller is told of: this leg's, or that of an end of ours that several legs share."""
+        caller = self.caller
+        if caller is not None and self.anchored and caller.anchor_side is not None:
+            return caller.anchor_side
+        return self
+
     async def passed(self) -> dict[str, Any] | None:
         """What passed the anchor of this leg, None where it has none. After the leg's end it is waited for: an
         rtpengine says it in answer to the end of its call (within a second, or nothing more)."""
@@ -363,7 +372,7 @@ class OutgoingCall(Call):
         if text and reliable:
             self.answer_body = text
         if caller is not None:
-            caller.relay_progress(response, self.early_media, reliable)
+            caller.relay_progress(response, self.early_media, reliable, self.far_end)
 
     def on_answered(self, session: Session, response: Response, now: float) -> None:
         self._answering = True
@@ -424,6 +433,9 @@ class OutgoingCall(Call):
 
     def finish(self, by: str, status: int, reason: str, now: float) -> None:
         """See `Call.finish`."""
+        far_end = self.far_end
+        if self.caller is not None and far_end is self and isinstance(self.caller.session, InviteServer):
+            self.caller.session.far_end_gone(self)
         super().finish(by, status, reason, now)
         self.path.close()
 

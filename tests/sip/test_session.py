@@ -447,7 +447,6 @@ def test_options_within_the_call_11_2(world: World) -> None:
 @pytest.mark.parametrize(
     ("method", "headers", "status"),
     [
-        ("MESSAGE", "", 405),
         ("FROBNICATE", "", 501),
         ("INFO", "Require: gruu\r\n", 420),
         ("PRACK", "RAck: 1 1 INVITE\r\n", 481),

@@ -4,8 +4,9 @@ provisional responses)."""
 from engine.sip.capabilities import SDP_TYPE, allows_update, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
+from engine.sip.dialog.far_ends import FarEnd, FarEnds
 from engine.sip.dialog.next_hop import Named, look_up
-from engine.sip.dialog.renegotiation import OPENING
+from engine.sip.dialog.renegotiation import IDLE, OPENING
 from engine.sip.dialog.session import Session
 from engine.sip.dialog.session_timer import too_small
 from engine.sip.dialog.usage import NOT_ANSWERED
@@ -32,9 +33,12 @@ class InviteServer(Session):
         "_again",
         "_ends",
         "_expires",
+        "_far_ends",
         "_reliable",
         "_reliable_queue",
         "_rseq",
+        "_speaker",
+        "_speaker_gone",
         "_vetting",
         "invite",
         "invite_cseq",
@@ -71,6 +75,9 @@ class InviteServer(Session):
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
         self._reliable_queue: list[tuple[int, bytes, str]] | None = None
         self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
+        self._speaker: object = None  # the far end whose media has been described in the dialog
+        self._speaker_gone = False
+        self._far_ends: FarEnds | None = None  # made for the second one
 
     @staticmethod
     def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
@@ -93,17 +100,12 @@ class InviteServer(Session):
         the caller may name them (`misleading`), are looked up."""
         endpoint, invite, transaction = self.endpoint, self.invite, self.transaction
         try:
-            self.dialog = Dialog.as_callee(invite, transaction.tag, self.source)
+            self.dialog = self._early_dialog(transaction.tag)
         except ParseError as error:
             endpoint.sessions.discard(self)
             endpoint.counters.refused += 1
             transaction.respond(error.status, now, headers=endpoint.server_line)
             return
-        self.dialog.returned = self.marks is not None
-        self.dialog.party = source_of(invite, self.source.party, endpoint.peers)
-        self.dialog.contact_host = endpoint.peers.contact_host(self.dialog.party)
-        self.dialog.domain, self.dialog.tls = endpoint.peers.tls(self.dialog.party)
-        self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
         self.peer_allows_update = allows_update(invite)
@@ -118,6 +120,56 @@ class InviteServer(Session):
         endpoint.vetting += 1
         self.arm("vetted", now + VETTING)
         look_up(endpoint, names, self.dialog.party, self._looked_up)
+
+    def _early_dialog(self, tag: str) -> Dialog:
+        """A dialog that a response with this tag makes (§12.1.1). Raises ParseError without a usable Contact."""
+        peers = self.endpoint.peers
+        dialog = Dialog.as_callee(self.invite, tag, self.source)
+        dialog.returned = self.marks is not None
+        dialog.party = source_of(self.invite, self.source.party, peers)
+        dialog.contact_host = peers.contact_host(dialog.party)
+        dialog.domain, dialog.tls = peers.tls(dialog.party)
+        self.aim(dialog)
+        return dialog
+
+    # ---- far ends
+
+    def speak_for(self, far_end: object, now: float) -> None:
+        """What is described from now on is the media of this far end; see `engine.sip.dialog.far_ends`. The first one
+        has the dialog in which it rang."""
+        if self.answered or self.ended:
+            return
+        if self._speaker is None:
+            self._speaker = far_end
+        elif self._speaker != far_end:
+            self._change_speaker(far_end, now)
+
+    def far_end_gone(self, far_end: object) -> None:
+        """This one will say nothing more; its dialog ends when another one speaks."""
+        if self._speaker is not None and self._speaker == far_end:
+            self._speaker_gone = True
+
+    def _change_speaker(self, far_end: object, now: float) -> None:
+        ends = self._far_ends = self._far_ends or FarEnds()
+        before, rack = FarEnd(self.dialog, self.last_body, self._negotiation), ""
+        if self._reliable is not None:
+            rack = f"{self._reliable[0]} {self.invite_cseq} INVITE"
+            self._stop_reliable()
+            self._disarm("reliable", "no prack")
+        if self._speaker_gone and "199" in self.invite.tokens("Supported") and not self.requires_100rel:
+            # RFC 6228 §4: the caller need not keep what belongs to that dialog.
+            lines = self.contact_line(self.transaction.flow) + self.endpoint.server_line
+            self.transaction.respond(199, now, headers=self._lines(lines))
+        ends.silence(self, self._speaker, before, rack, gone=self._speaker_gone)
+        known = ends.take(far_end) if far_end is not None else None
+        if known is not None:
+            self.dialog, self.last_body, self._negotiation = known
+        else:
+            self.dialog, self.last_body = self._early_dialog(self.endpoint.token()), b""
+            self._negotiation = OPENING if self.invite.body else IDLE
+        self._speaker, self._speaker_gone = far_end, False
+        self.endpoint.dialogs[self.dialog.key] = self
+        self.transaction.retag(self.dialog.local_tag)
 
     def _arm_unanswered(self, now: float) -> None:
         """Limit how long the call may stay unanswered: by Expires (§13.3.1), and by `max_ringing`."""
@@ -202,6 +254,8 @@ class InviteServer(Session):
         """Send 101 to 199, reliably where asked for and possible, or where the caller requires it (RFC 3262 §3)."""
         if self.answered or self.ended:
             return
+        if self._speaker_gone and not body:
+            self._change_speaker(None, now)
         endpoint = self.endpoint
         headers = self._lines(headers) + self.contact_line(self.transaction.flow) + endpoint.server_line
         if body:
@@ -276,6 +330,10 @@ class InviteServer(Session):
             self._accepting = (body, headers)
             return
         self._quiet()
+        if self._far_ends is not None:
+            self._far_ends.forget(self.endpoint, self.dialog)
+            self._far_ends = None
+        self._speaker = None
         self.dialog.state = CONFIRMED
         self.send_2xx(self.transaction, body, now, self._lines(headers))
 
@@ -352,4 +410,8 @@ class InviteServer(Session):
     def finish(self, by: str, status: int, reason: str, now: float) -> None:
         if not self.ended:
             self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
+            if self._far_ends is not None:
+                self._far_ends.forget(self.endpoint, self.dialog)
+                self._far_ends = None
+            self._speaker = None
         super().finish(by, status, reason, now)

@@ -105,6 +105,11 @@ class ServerTransaction:
         self._after_to = f"{tagged}\r\nCall-ID: {request.call_id}\r\nCSeq: {request.cseq} {request.method}\r\n"
         transactions.servers[self.key] = self
 
+    def retag(self, tag: str) -> None:
+        """The To tag of our responses from now on: they are another dialog's (RFC 3261 §12.1.1)."""
+        self.tag = tag
+        self._after_to = f";tag={tag}{self._after_to[self._after_to.index(chr(13)) :]}"
+
     def trying_at(self, when: float) -> None:
         """Send 100 at `when`, unless something better has been said by then (§17.2.1: within 200 ms)."""
         self.expire_at = when
