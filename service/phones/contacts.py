@@ -55,9 +55,9 @@ class ExtensionContacts:
         self._location = location
         self._clock = clock
         self._agents = agents
-        # The extensions of each flow, and the flow of each binding, which is written to when its device moves. Behind
-        # an edge many share one: it tells nothing.
-        self._at: dict[Flow, tuple[str, ...]] = {}
+        # The extension of each flow, or how many bindings there are of each of several; and the flow of each binding,
+        # which is written to when its device moves. Behind an edge many share one: it tells nothing.
+        self._at: dict[Flow, str | dict[str, int]] = {}
         self._flows: dict[Binding, Flow] = {}
         # Flows that several extensions share, a gateway's: a call there may be anybody's of them.
         self._shared: set[Flow] = set()
@@ -103,13 +103,17 @@ class ExtensionContacts:
 
     def extension_at(self, source: Flow, claimed: str = "") -> ExtensionRow | None:
         """The extension whose device has registered from this flow. Of several, the one that it claims to be."""
-        names = set(self._at.get(source, ()))
-        name = claimed if claimed in names else next(iter(names)) if len(names) == 1 else ""
+        known = self._at.get(source, "")
+        name = known if isinstance(known, str) else _one_of(known, claimed)
         extension = self._directory.extension(name) if name else None
         return extension if extension is not None and extension.active else None
 
     def _changed(self, change: LocationChange) -> None:
         name, binding = change.name, change.binding
+        if change.event == "refreshed" and not binding.path and self._stays(binding):
+            if self._lost and self._devices is not None:
+                self._returned(name, binding, None)
+            return
         replaced = None if change.replaced is None else self._leave(name, change.replaced)
         before = self._leave(name, binding) or replaced
         if change.event in ("registered", "refreshed"):
@@ -140,28 +144,52 @@ class ExtensionContacts:
                 del self._lost[next(iter(self._lost))]
             self._lost[name, binding.instance.lower()] = flow, self._clock()
 
+    def _stays(self, binding: Binding) -> bool:
+        """Whether a device is where it was, which is what nearly every refresh says."""
+        flow, before = binding.flow, self._flows.get(binding)
+        return flow is before is not None or (
+            flow is not None
+            and before is not None
+            and flow == before
+            and flow.connection is before.connection
+            and flow.identity == before.identity
+        )
+
     def _enter(self, name: str, binding: Binding) -> None:
         flow = binding.flow
-        if flow is not None and not binding.path:
-            self._flows[binding] = flow
-            known = self._at.get(flow, ())
-            self._at[flow] = (*known, name)
-            if known and name not in known:
-                self._shared.add(flow)
+        if flow is None or binding.path:
+            return
+        self._flows[binding] = flow
+        known = self._at.get(flow)
+        if known is None:
+            self._at[flow] = name
+            return
+        if isinstance(known, str):
+            known = self._at[flow] = {known: 1}
+        if name not in known:
+            self._shared.add(flow)
+        known[name] = known.get(name, 0) + 1
 
     def _leave(self, name: str, binding: Binding) -> Flow | None:
         """The flow that its extension alone was known by."""
         flow = self._flows.pop(binding, None)
         if flow is None:
             return None
-        names = list(self._at.pop(flow))
-        names.remove(name)
         shared = flow in self._shared
-        if names:
-            self._at[flow] = tuple(names)
-        else:
+        known = self._at[flow]
+        if not isinstance(known, str):
+            known[name] -= 1
+            if not known[name]:
+                del known[name]
+        if isinstance(known, str) or not known:
+            del self._at[flow]
             self._shared.discard(flow)
         return None if shared else flow
+
+
+def _one_of(names: dict[str, int], claimed: str) -> str:
+    """Whose a flow is that several may share: whom it claims to be, else the only one."""
+    return claimed if claimed in names else next(iter(names)) if len(names) == 1 else ""
 
 
 def reachable(binding: Binding) -> bool:
