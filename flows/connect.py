@@ -1,7 +1,9 @@
 """Connect: a caller and one destination, through the providers, at its phones, directly, or by the flow of a number of
 ours."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +12,7 @@ from engine.sip.flow import is_web_page
 from engine.sip.message.status import reason_phrase
 from flows.calls.address import Address
 from flows.calls.context import CallContext
-from flows.calls.destinations import REFUSED, Contact, by_preference
+from flows.calls.destinations import LONGEST_WAIT, REFUSED, Contact, by_preference
 from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, dial_hunt, most_telling, unanswered
 from flows.calls.hangup import CAUSES, ELSEWHERE, end_leg
 from flows.calls.identity import caller_identity
@@ -106,6 +108,12 @@ async def ring_extension(
     services, record = context.services, context.record
     address = Address(type="extension", target=extension.name)
     contacts = await services.contacts.resolve(address, extension.customer_id)
+    if not contacts:
+        waited = await _returned(context, extension, terms.ring_timeout or LONGEST_WAIT)
+        if waited is not None:
+            contacts = await services.contacts.resolve(address, extension.customer_id)
+            if terms.ring_timeout:
+                terms = replace(terms, ring_timeout=max(1, int(terms.ring_timeout - waited)))
     found = [contact for contact in contacts if contact.secure] if terms.secure else contacts
     if found:
         result = await _ring_devices(context, terms, found, claim, extension)
@@ -123,6 +131,21 @@ async def ring_extension(
         record.note(f"connect: extension {extension.name} has a call flow that does not exist")
         return result
     return await _run_nested(context, terms, flow, claim, extension=extension)
+
+
+async def _returned(context: CallContext, extension: ExtensionRow, at_most: float) -> float | None:
+    """After how many seconds a phone that has lost its connection is there again, while the caller waits; None: it is
+    not, or nobody is expected."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    back = loop.create_task(context.services.contacts.returned(extension.name, at_most), name="phone returns")
+    gone = loop.create_task(context.caller.wait_ended(), name="caller waits")
+    try:
+        await asyncio.wait((back, gone), return_when=asyncio.FIRST_COMPLETED)
+        return loop.time() - began if back.done() and back.result() else None
+    finally:
+        back.cancel()
+        gone.cancel()
 
 
 async def _ring_devices(

@@ -70,6 +70,7 @@ from service.phones.keep_alive import KeepAlive
 from service.phones.moved_calls import MovedCalls
 from service.phones.pickup import PickupIntake
 from service.phones.registrar import Registrar
+from service.phones.returning import ReturningPhones
 from service.phones.revocation import Revocation
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
@@ -264,6 +265,7 @@ class Node:
         self._sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
         self._destinations = Destinations(self.directory, routing, self.agent)
         self._moved_calls = MovedCalls(self.agent)
+        self._returning = ReturningPhones(self.location, self._clock)
         self.contacts = ExtensionContacts(
             self.directory,
             self.location,
@@ -271,6 +273,7 @@ class Node:
             parts.contact_center.directory if parts else None,
             self._moved_calls,
             of_many=lambda party: self.peers.kind(party) in ("provider", "proxy"),
+            returning=self._returning,
         )
         self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers, self.contacts)
         services = CallServices(
@@ -367,6 +370,7 @@ class Node:
                 self.peers,
                 log,
                 self._clock,
+                self._returning,
             )
             closing.push_async_callback(self._binding_store.close)
             self.storage.feed.subscribe("extension", self._extension_changed)

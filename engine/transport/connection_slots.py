@@ -30,12 +30,13 @@ class _Source(Generic[C]):
 class ConnectionSlots(Generic[C]):
     """The slots of one listener. `known` tells known peers; times are the event loop's."""
 
-    __slots__ = ("_hosts", "_known", "_limits", "_silent", "_sources", "_spoken", "_tells")
+    __slots__ = ("_hosts", "_kept", "_known", "_limits", "_silent", "_sources", "_spoken", "_tells")
 
     def __init__(self, limits: ListenerLimits, known: Callable[[str], bool]) -> None:
         self._limits = limits
         self._tells = known
         self._hosts: dict[C, str] = {}  # all of them, with their hosts
+        self._kept: set[C] = set()  # somebody is reached by them: no slot of the others is taken by these
         self._known: dict[C, float] = {}
         self._silent: dict[C, float] = {}
         self._spoken: dict[C, float] = {}
@@ -52,7 +53,7 @@ class ConnectionSlots(Generic[C]):
             own = 0 if known else self._count(host)
             if own >= self._limits.connections_per_source:
                 return False, None
-            if len(self._hosts) >= self._limits.connections:
+            if len(self._hosts) - len(self._kept) >= self._limits.connections:
                 leaves = self._for_a_known_peer(now) if known else self._for_a_stranger(own, now)
                 if leaves is None:
                     return False, None
@@ -69,7 +70,7 @@ class ConnectionSlots(Generic[C]):
     def spoke(self, connection: C, now: float) -> None:
         """A whole message has come."""
         host = self._hosts.get(connection)
-        if host is None:
+        if host is None or connection in self._kept:
             return
         if self._known.pop(connection, None) is not None:
             self._known[connection] = now
@@ -83,28 +84,42 @@ class ConnectionSlots(Generic[C]):
         source.spoken[connection] = now
 
     def keep(self, connection: C, kept: bool, now: float) -> None:
-        """Whether somebody is reached by it: then it is as good as a known peer's."""
+        """Whether somebody is reached by it: then it makes room for nobody, and takes no place. Of more than so many,
+        it is as good as a known peer's."""
         host = self._hosts.get(connection)
-        if host is None or kept == (connection in self._known):
+        if host is None or kept == (connection in self._kept):
             return
         if kept:
-            self._leave_strangers(connection, host)
+            if len(self._kept) < self._limits.kept_connections:
+                self._leave_slot(connection, host)
+                self._kept.add(connection)
+            elif connection not in self._known:
+                self._leave_strangers(connection, host)
+                self._known[connection] = now
+            return
+        self._kept.remove(connection)
+        if self._tells(host):
             self._known[connection] = now
-        elif not self._tells(host):
-            del self._known[connection]
+        else:
             source = self._sources.setdefault(counted_source(host), _Source())
             self._spoken[connection] = source.spoken[connection] = now
 
     @property
     def remembered(self) -> int:
         """How many entries there are in all, of connections and of sources: none once all have left."""
-        return len(self._known) + len(self._silent) + len(self._spoken) + len(self._sources)
+        return len(self._kept) + len(self._known) + len(self._silent) + len(self._spoken) + len(self._sources)
 
     def leave(self, connection: C) -> None:
         """It is closed, or about to be."""
         host = self._hosts.pop(connection, None)
         if host is None:
             return
+        if connection in self._kept:
+            self._kept.remove(connection)
+        else:
+            self._leave_slot(connection, host)
+
+    def _leave_slot(self, connection: C, host: str) -> None:
         if self._known.pop(connection, None) is None:
             self._leave_strangers(connection, host)
 

@@ -53,6 +53,9 @@ class ListenerLimits:
     connections: int = 4096
     """TCP: accepted connections per listener; connections made by us are bounded by the same number, of which strangers
     have three quarters."""
+    kept_connections: int = 100_000
+    """TCP: and beside them so many that somebody is reached by, such as registered phones: none of these is closed to
+    make room."""
     connections_per_source: int = 256
     """TCP: accepted connections from one stranger's address (IPv6: /64)."""
     made_per_source: int = 32

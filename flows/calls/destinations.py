@@ -4,7 +4,7 @@ ourselves, or somewhere that whoever named it may not reach."""
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from engine.sip.flow import Allows, Flow, is_sips
@@ -19,6 +19,9 @@ from routing.settings import RoutingSettings
 
 REFUSED = (403, "Forbidden")
 """What a caller hears whose destination may not be named by whoever named it."""
+
+LONGEST_WAIT: Final = 60.0
+"""Seconds that a call without a time for ringing waits for a phone which is expected back."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -55,6 +58,11 @@ class ContactResolver(Protocol):
         """The contacts of a destination, as a call of this customer may reach it; none of nobody."""
         ...
 
+    async def returned(self, extension: str, at_most: float) -> bool:
+        """Wait for a phone of an extension of which none is there, where one is expected back (RFC 5626 §4.5); whether
+        one has come. `at_most`: seconds."""
+        ...
+
 
 class NoContacts:
     """Knows no extensions and no agents."""
@@ -62,6 +70,10 @@ class NoContacts:
     async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
         """None."""
         return ()
+
+    async def returned(self, extension: str, at_most: float) -> bool:
+        """Nobody."""
+        return False
 
 
 def by_preference(contacts: Iterable[Contact]) -> list[list[Contact]]:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from flows.calls.address import Address
 from flows.calls.context import FlowRunner
-from flows.calls.destinations import REFUSED
+from flows.calls.destinations import LONGEST_WAIT, REFUSED
 from flows.calls.dial import dial_hunt
 from flows.calls.hangup import CAUSES, end_leg, note_cause
 from flows.calls.identity import identity_of
@@ -355,11 +355,15 @@ class _HuntPlanner:
         record = self.record
         if address.type == "sip":
             return await self._uri(address.sip_uri, self.named)
-        contacts = await self.services.contacts.resolve(address, record.customer_id)
+        resolver = self.services.contacts
+        contacts = await resolver.resolve(address, record.customer_id)
+        extension = None
+        if not contacts and address.type == "extension":
+            extension = extension_for(self.services.directory, address.target, record.customer_id)
+            if extension is not None and await resolver.returned(extension.name, LONGEST_WAIT):
+                contacts = await resolver.resolve(address, record.customer_id)
         if not contacts:
-            if address.type == "extension" and extension_for(
-                self.services.directory, address.target, record.customer_id
-            ):
+            if extension is not None:
                 detail = f"no phone of extension {address.target} is registered"
                 return _refused(record, 480, "Temporarily Unavailable", detail)
             detail = f"{address.type} {address.target!r} is not known or not reachable"

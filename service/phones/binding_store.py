@@ -19,6 +19,7 @@ from engine.worker import Worker
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.location import Location, LocationChange
+from service.phones.returning import AFTER_A_START, ReturningPhones
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.event_types import EventType
@@ -56,8 +57,11 @@ class BindingStore:
         peers: KnownPeers,
         log: Log,
         clock: Callable[[], float],
+        returning: ReturningPhones | None = None,
     ) -> None:
-        """`node`: this node's name, the same at every start; `clock`: that of the bindings, monotonic seconds."""
+        """`node`: this node's name, the same at every start; `clock`: that of the bindings, monotonic seconds;
+        `returning`: told whose phones were there, so that calls to them wait until they have come back."""
+        self._returning = returning
         self.lost_news = 0
         self._store = store
         self._node = node
@@ -103,6 +107,8 @@ class BindingStore:
                 continue
             binding.flow = Flow(transport, host, port)
             self._location.restore(binding.extension, binding)
+            if self._returning is not None:
+                self._returning.there(binding.extension)
         return len(self._location)
 
     def _take(self, rows: Sequence[Any]) -> None:
@@ -115,6 +121,8 @@ class BindingStore:
             if extension is None or not extension.active:
                 self._gone[row.id] = None
                 continue
+            if left > 0 and self._returning is not None:
+                self._returning.expect(extension.name, min(left, AFTER_A_START))
             host = shared.setdefault(row.host, row.host)
             binding = Binding(
                 id=row.id,

@@ -14,6 +14,7 @@ from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.location import Location, LocationChange
 from service.phones.moved_calls import RETURNS_WITHIN
+from service.phones.returning import ReturningPhones
 
 _LOST_MOST: Final = 10_000
 
@@ -35,6 +36,7 @@ class ExtensionContacts:
     """A `ContactResolver` for extensions, and for the `agents` who are called at them, or at SIP URIs.
 
     clock: Of the bindings' expiry.
+    returning: Which phones are expected back.
     of_many: Whether many may be behind a party (`Flow.party`), such as an edge or a carrier.
     """
 
@@ -46,7 +48,9 @@ class ExtensionContacts:
         agents: AgentFinder | None,
         devices: DeviceObserver | None = None,
         of_many: Callable[[str], bool] = lambda party: False,
+        returning: ReturningPhones | None = None,
     ) -> None:
+        self._returning = returning
         self._devices = devices
         self._of_many = of_many
         # Flows of devices that have lost their connection, and when, by extension and instance.
@@ -74,6 +78,10 @@ class ExtensionContacts:
                 return (Contact(uri=address.sip_uri, customer_id=customer_id),)
         extension = extension_for(self._directory, address.target, customer_id)
         return () if extension is None else self.of(extension)
+
+    async def returned(self, extension: str, at_most: float) -> bool:
+        """See `ContactResolver`."""
+        return self._returning is not None and await self._returning.wait(extension, at_most)
 
     def of(self, extension: ExtensionRow) -> list[Contact]:
         """The devices of an extension that can be reached, the oldest first."""

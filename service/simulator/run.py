@@ -308,3 +308,7 @@ class _EveryContact:
 
     async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
         return (Contact(uri=f"sip:{address.target}@simulated.invalid", customer_id=customer_id),)
+
+    async def returned(self, extension: str, at_most: float) -> bool:
+        """Nobody is away."""
+        return False

@@ -363,6 +363,9 @@ class FakeContacts:
     async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
         return self.known.get(address.target, ())
 
+    async def returned(self, extension: str, at_most: float) -> bool:
+        return False
+
 
 class FakeLog:
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from engine.sip.binding import Binding
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from routing.directory.extensions import ExtensionRow
+from service.phones.moved_calls import RETURNS_WITHIN
 from tests.simulation.agent import Wire
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
@@ -23,7 +24,7 @@ ALICE, BOB, GUEST, TRUNK, OFFICE = "203.0.113.1", "203.0.113.2", "203.0.113.9", 
 DEVICES = ("203.0.113.21", "203.0.113.22", "203.0.113.23")
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
 CALLS = count(1)
-NUMBER = "+899100000001"
+NUMBER, BRIEFLY = "+899100000001", "+899100000002"
 
 
 @pytest.fixture
@@ -35,8 +36,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             sip={"trusted_networks": [f"{OFFICE}/32"]},
             providers=[{"name": "carrier", "hostname": TRUNK}],
             routes=[{"target": "all", "provider": "carrier"}],
-            numbers=[{"number": NUMBER, "call_flow": "to bob"}],
+            numbers=[{"number": NUMBER, "call_flow": "to bob"}, {"number": BRIEFLY, "call_flow": "briefly to bob"}],
             flows=[
+                {
+                    "name": "briefly to bob",
+                    "actions": [{"type": "connect", "option": {"destinations": destinations, "ring_timeout": 10}}],
+                },
                 {"name": "to bob", "actions": [{"type": "connect", "option": {"destinations": destinations}}]},
                 {"name": "busy", "actions": [{"type": "hangup", "option": {"reason": "busy"}}]},
             ],
@@ -462,6 +467,83 @@ def connection_lost(world: World, host: str, name: str = "bob") -> None:
 
         world.network.until(within())
     world.wait(0.5)
+
+
+def away(world: World) -> Phone:
+    """Bob's only phone has lost its connection."""
+    (bob,) = register(world, "bob", BOB, instance="<urn:uuid:b>")
+    connection_lost(world, BOB)
+    return bob
+
+
+def test_a_call_waits_for_a_phone_that_has_lost_its_connection_rfc_5626_4_5(world: World) -> None:
+    away(world)
+    alice = world.phone(ALICE)
+    assert call(alice, "bob", login="alice").status == 100
+    world.wait(20)
+    (back,) = register(world, "bob", DEVICES[0], instance="<urn:uuid:b>")
+    world.wait(0.3)
+    back.answer(rung(back), 200, body=ANSWER)
+    world.wait(0.3)
+    assert alice.final("INVITE").status == 200
+
+
+def test_nobody_waits_longer_than_a_phone_is_expected(world: World) -> None:
+    away(world)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    world.wait(RETURNS_WITHIN + 1)
+    assert alice.final("INVITE").status == 480
+    assert call(alice, "bob", login="alice", again=False).status == 480  # at once
+
+
+def test_who_hangs_up_waits_no_longer(world: World) -> None:
+    away(world)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    world.wait(1)
+    alice.cancel(rung_branch(alice))
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 487
+    (back,) = register(world, "bob", DEVICES[0], instance="<urn:uuid:b>")
+    world.wait(1)
+    assert not back.requests("INVITE")
+
+
+def test_the_flow_of_an_extension_runs_where_its_phone_does_not_come_back(world: World) -> None:
+    flow = world.node.library.find("busy")
+    assert flow is not None
+    extend(world, "bob", customer_id=ONE, call_flow_id=UUID(flow.id))
+    away(world)
+    alice = world.phone(ALICE)
+    assert call(alice, "bob", login="alice").status == 100
+    world.wait(RETURNS_WITHIN + 1)
+    assert alice.final("INVITE").status == 486
+
+
+def test_a_flow_waits_for_a_phone_and_lets_it_ring_as_long_as_it_says(world: World) -> None:
+    away(world)
+    guest = world.phone(GUEST)
+    assert call(guest, BRIEFLY).status == 100
+    world.wait(6)
+    (back,) = register(world, "bob", DEVICES[0], instance="<urn:uuid:b>")
+    world.wait(0.3)
+    back.answer(rung(back), 180)
+    world.wait(2)
+    assert not back.requests("CANCEL")
+    world.wait(3)
+    assert back.requests("CANCEL")
+
+
+def test_a_phone_that_has_taken_its_leave_is_not_waited_for(world: World) -> None:
+    register(world, "bob", BOB, instance="<urn:uuid:b>")
+
+    async def leaves() -> None:
+        (binding,) = world.node.location.bindings("bob")
+        world.node.location.remove("bob", binding)
+
+    world.network.until(leaves())
+    assert call(world.phone(ALICE), "bob", login="alice").status == 480
 
 
 def test_where_a_ringing_phone_loses_its_connection_the_others_ring_on_rfc_5626_5_3_1(world: World) -> None:

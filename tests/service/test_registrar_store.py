@@ -238,3 +238,22 @@ def test_what_cannot_be_written_is_written_later(run: Run, store_url: str, monke
         ]
 
     run(test)
+
+
+def test_a_call_after_a_restart_waits_for_a_phone_that_was_connected(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        first = await started(bench, store_url)
+        await Registering(bench, first, "tcp").up()
+        await Registering(bench, first, name="bob").up()
+        await until_stored(bench, first.node, 2)
+        second = await restarted(bench, first, store_url)
+        contacts = second.node.contacts
+        assert not await contacts.returned("bob", 20)  # he is there
+        waiting = asyncio.ensure_future(contacts.returned("alice", 20))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await Registering(bench, second, "tcp").up()
+        assert await waiting
+        assert not await contacts.returned("alice", 20)  # once
+
+    run(test)

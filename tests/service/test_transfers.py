@@ -545,6 +545,9 @@ def test_an_extension_is_called_where_it_is(world: World) -> None:
         async def resolve(self, address: Address, customer_id: UUID) -> list[Contact]:
             return [Contact(uri=f"sip:d@{THIRD}")] if address.target == "desk" else []
 
+        async def returned(self, extension: str, at_most: float) -> bool:
+            return False
+
     world.flows.calls.contacts = Contacts()
     world.flows.calls.directory.put_extension(ExtensionRow(name="desk"))
     assert world.refer(world.b, "desk") == 202

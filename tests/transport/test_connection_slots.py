@@ -20,7 +20,7 @@ class Hall:
         self.slots: ConnectionSlots[str] = ConnectionSlots(limits, lambda host: host in self.friends)
         self.limits = limits
         self.now = 0.0
-        self.made = 0
+        self.made = self.kept = 0
         self.up: dict[str, str] = {}  # connection -> host
 
     def open(self, host: str, speaks: bool = False) -> str | None:
@@ -32,7 +32,7 @@ class Hall:
             del self.up[leaves]
         if taken:
             self.up[name] = host
-        assert len(self.slots) == len(self.up) <= self.limits.connections
+        assert len(self.slots) == len(self.up) <= self.limits.connections + self.kept
         if taken and speaks:
             self.slots.spoke(name, self.now)
         return name if taken else None
@@ -196,6 +196,7 @@ def test_a_connection_that_somebody_is_reached_by_does_not_count_against_its_sou
         hall.slots.keep(phone, True, hall.now)
         hall.slots.keep(phone, True, hall.now)
         hall.slots.spoke(phone, hall.now)
+    hall.kept = len(phones)
     assert [hall.open(PHONE, speaks=True) is not None for _ in range(31)] == [True] * 30 + [False]
     for number in range(200):
         hall.now += 6.0
@@ -229,3 +230,21 @@ def test_a_known_peers_connection_is_none_of_a_strangers_whatever_is_said_of_it(
     assert hall.slots.remembered == 1
     hall.slots.leave(connection)
     assert hall.slots.remembered == 0
+
+
+def test_a_registered_phone_makes_room_for_nobody_and_takes_no_place_rfc_5626_4_2_2() -> None:
+    """However many phones are registered over connections, the next one gets in, and none of them is closed for it: an
+    address where a phone has logged in is a known peer's."""
+    slots: ConnectionSlots[str] = ConnectionSlots(ListenerLimits(connections=4, kept_connections=40), lambda _: True)
+    phones = [f"phone {number}" for number in range(42)]
+    for now, phone in enumerate(phones):
+        assert slots.enter(phone, PHONE, now) == (True, None)
+        slots.spoke(phone, now)
+        slots.keep(phone, True, now)
+    others = [slots.enter(f"other {number}", PHONE, 100)[1] for number in range(3)]
+    assert others == [None, None, "phone 40"], "of more than may be kept, each takes a place"
+    slots.keep("phone 0", False, 101)
+    assert slots.enter("another", PHONE, 102) == (True, "phone 41"), "who is not reached by it any more takes one, too"
+    for name in (*phones, "other 0", "other 1", "other 2", "another"):
+        slots.leave(name)
+    assert slots.remembered == 0
