@@ -19,6 +19,8 @@ BURST = 25
 LINES_OF_ONE = 0.2
 """Of them, lines a second about one source (an address; of IPv6 a /64)."""
 BURST_OF_ONE = 3
+LONGEST = 256
+"""Characters of a value in a line: a peer's text has as many as a message may be long."""
 MOST_COUNTED = 4096
 """Sources and kinds whose unlogged lines are counted; the ones that came first are forgotten."""
 
@@ -85,7 +87,12 @@ class RateLimitedLog:
             return
         self._lines_of_one.allows(one, now)
         unlogged = self._unlogged.pop(one, 0)
-        log(event, **values, **({"unlogged": unlogged} if unlogged else {}))
+        shown = {name: _cut(value) for name, value in values.items()}
+        log(event, **shown, **({"unlogged": unlogged} if unlogged else {}))
+
+
+def _cut(value: Any) -> Any:
+    return f"{value[:LONGEST]}..." if isinstance(value, str) and len(value) > LONGEST else value
 
 
 @dataclass(slots=True)

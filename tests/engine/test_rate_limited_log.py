@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine import log as engine_log
-from engine.log import BURST, BURST_OF_ONE, LINES, LINES_OF_ONE, MOST_COUNTED, RateLimitedLog
+from engine.log import BURST, BURST_OF_ONE, LINES, LINES_OF_ONE, LONGEST, MOST_COUNTED, RateLimitedLog
 
 
 class Log:
@@ -81,3 +81,12 @@ def test_a_line_that_names_nobody_is_bounded_too() -> None:
     for _ in range(100):
         log.strangers.write(log.warning, "", "odd")
     assert len(log.lines) == BURST_OF_ONE == engine_log.BURST_OF_ONE
+
+
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1, 60_000])
+def test_a_stranger_fills_no_line_with_its_text(length: int) -> None:
+    log = Log()
+    log.strangers.write(log.warning, "", "credentials refused", user="B" * length, status=403, source="198.51.100.1")
+    [line] = log.lines
+    assert line["user"] == ("B" * length if length <= LONGEST else "B" * LONGEST + "...")
+    assert (line["status"], line["source"]) == (403, "198.51.100.1")
