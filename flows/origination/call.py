@@ -401,8 +401,8 @@ class _HuntPlanner:
     def extension(self, text: str) -> Address | None:
         """The extension that digits, or a URI at ourselves, lead to; None where they lead to none."""
         directory, routing = self.services.directory, self.services.routing
-        name = normalise_dialled(text, routing, directory.numbers).text
-        row = reached_extension(directory, routing, client_of(self.record.customer_id), name)
+        dialled = normalise_dialled(text, routing, directory.numbers)
+        row = reached_extension(directory, routing, client_of(self.record.customer_id), dialled)
         return None if row is None else Address(type="extension", target=row.name)
 
     def number(self, text: str, *, foreign: bool = True) -> Sequence[ProviderHunt]:

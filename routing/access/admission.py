@@ -168,7 +168,7 @@ def judge(
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
         return _refuse("guests_not_allowed", "callers without trunk, trusted network or credentials are not let in")
-    if kind == "client" and (extension := reached_extension(directory, settings, source, dialled.text)) is not None:
+    if kind == "client" and (extension := reached_extension(directory, settings, source, dialled)) is not None:
         return RingExtension(extension)
     if dialled.kind != "number":
         if dialled.kind == "empty":
@@ -214,15 +214,18 @@ def _judge_own(row: NumberRow, source: Source, medium: Medium) -> Decision:
 
 
 def reached_extension(
-    directory: Directory, settings: RoutingSettings, source: Source, name: str
+    directory: Directory, settings: RoutingSettings, source: Source, dialled: DialledNumber
 ) -> ExtensionRow | None:
-    """The active extension with this name that a client reaches by it; None where there is none. An emergency number is
-    never one."""
-    row = directory.extension(name)
-    if row is None or not row.active or is_emergency(name, settings.default_country):
+    """The active extension whose name a client has dialled, and reaches by it; None where there is none. An emergency
+    number is never one. Who reaches those of all customers reaches none by a number: a customer who gives its extension
+    the digits of somebody's number gets no calls of others for that."""
+    row = directory.extension(dialled.text)
+    if row is None or not row.active or is_emergency(dialled.text, settings.default_country):
         return None
     owner = source.customer_id
-    reached = source.all_extensions or (owner is not None and same_customer(owner, row.customer_id))
+    if owner is not None and same_customer(owner, row.customer_id):
+        return row
+    reached = source.all_extensions and (dialled.kind != "number" or of_platform(row.customer_id))
     return row if reached else None
 
 

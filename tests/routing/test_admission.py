@@ -7,9 +7,22 @@ import pytest
 
 from engine.sip.flow import web_page_at
 from engine.sip.message.status import reason_phrase
-from routing.access.admission import _ANSWERS, DialOut, Refuse, RunFlow, Source, admit, identify, judge
+from routing.access.admission import (
+    _ANSWERS,
+    DialOut,
+    Refuse,
+    RingExtension,
+    RunFlow,
+    Source,
+    admit,
+    client_of,
+    identify,
+    judge,
+    phone_of_customer,
+)
 from routing.directory.directory import Directory
-from routing.identifiers import named_id
+from routing.directory.extensions import ExtensionRow
+from routing.identifiers import NIL, PLATFORM, named_id
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.numbers.normalise import normalise_dialled
@@ -194,3 +207,45 @@ def test_a_nil_flow_that_is_not_the_constant_is_nil_too(directory: Directory) ->
 )
 def test_a_refusal_has_the_status_and_the_phrase_of_its_kind(status: int, causes: set[str]) -> None:
     assert {cause for cause, answer in _ANSWERS.items() if answer == (status, reason_phrase(status))} == causes
+
+
+THIEF = UUID(int=7)
+TRUSTED = Source("client", all_extensions=True)
+OF_ALL = (TRUSTED, client_of(NIL), client_of(PLATFORM))
+
+
+@pytest.mark.parametrize("source", OF_ALL)
+@pytest.mark.parametrize("asked", [ACTIVE[1:], f"00{ACTIVE[1:]}", FOREIGN[1:], f"00{FOREIGN[1:]}", NO_FLOW[1:]])
+def test_a_customers_extension_that_is_called_like_a_number_gets_no_calls_for_it(
+    directory: Directory, asked: str, source: Source
+) -> None:
+    dialled = normalise_dialled(asked, SETTINGS, directory.numbers)
+    before = judge(directory, SETTINGS, source, dialled)
+    directory.put_extension(ExtensionRow(name=asked, id=UUID(int=70), customer_id=THIEF))
+    assert not isinstance(before, RingExtension)
+    assert judge(directory, SETTINGS, source, dialled) == before
+
+
+@pytest.mark.parametrize("asked", [ACTIVE[1:], f"00{FOREIGN[1:]}"])
+@pytest.mark.parametrize(
+    ("owner", "sources"), [(THIEF, (client_of(THIEF), phone_of_customer(THIEF))), (NIL, OF_ALL), (PLATFORM, OF_ALL)]
+)
+def test_ones_own_extension_is_dialled_by_its_name_also_where_that_is_a_number(
+    directory: Directory, asked: str, owner: UUID, sources: tuple[Source, ...]
+) -> None:
+    row = ExtensionRow(name=asked, id=UUID(int=70), customer_id=owner)
+    directory.put_extension(row)
+    for source in sources:
+        verdict = judge(directory, SETTINGS, source, normalise_dialled(asked, SETTINGS, directory.numbers))
+        assert verdict == RingExtension(row)
+
+
+@pytest.mark.parametrize("name", ["alice", "101", "5551234"])
+def test_who_reaches_those_of_all_customers_dials_them_by_names_and_short_digits(
+    directory: Directory, name: str
+) -> None:
+    row = ExtensionRow(name=name, id=UUID(int=70), customer_id=THIEF)
+    directory.put_extension(row)
+    for source in OF_ALL:
+        verdict = judge(directory, SETTINGS, source, normalise_dialled(name, SETTINGS, directory.numbers))
+        assert verdict == RingExtension(row)
