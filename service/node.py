@@ -405,7 +405,7 @@ class Node:
     def _extension_changed(self, change: "Change | None") -> None:
         self._keep_alive.sweep()
         if change is not None and change.key:
-            self.phone_events.extension_changed(change.key)
+            self.phone_events.extension_changed(change.key, change.resource_id)
         else:
             self.phone_events.extensions_changed()
 

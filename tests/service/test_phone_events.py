@@ -8,8 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from engine.sip.auth.digest import ha1_of_each
 from engine.sip.binding import Binding
 from engine.sip.message.message import Request, Response
+from routing.directory.extensions import ExtensionRow
 from routing.identifiers import NIL
 from routing.mailboxes import MailboxKey, MessageCount
 from tests.simulation.node import ENGINE, Phone, World, configured
@@ -142,9 +144,11 @@ def test_an_extension_that_goes_is_told_as_such(world: World) -> None:
     bob = world.node.directory.extension("bob")
     assert bob is not None
     world.node.directory.remove_extension(bob.id)
-    world.node.phone_events.extension_changed("bob")
+    world.node.phone_events.extension_changed("bob", bob.id)
     assert phone.told().get("Subscription-State") == "terminated;reason=noresource"
-    world.node.phone_events.extension_changed("alice")
+    alice = world.node.directory.extension("alice")
+    assert alice is not None
+    world.node.phone_events.extension_changed("alice", alice.id)
     world.wait()
     assert phone.requests("NOTIFY") == []
 
@@ -234,6 +238,72 @@ def test_what_a_phone_publishes_is_folded_in(world: World) -> None:
     assert bob.log_in("PUBLISH", uri, f"Event: presence\r\nExpires: 0\r\n{match}").status == 200
     assert presence(phone.told()) == ("open", [], None)
     assert bob.log_in("PUBLISH", f"sip:alice@{ENGINE}", KIND, pidf()).status == 403
+
+
+def hand_on(world: World, name: str) -> UUID:
+    """Another customer comes to have the name of an extension; the id of the one that is gone. Both changes are taken
+    over in one go."""
+    directory = world.node.directory
+    old = directory.extension(name)
+    assert old is not None
+    directory.remove_extension(old.id)
+    for index, one in enumerate((name, "dave")):
+        directory.put_extension(
+            ExtensionRow(
+                name=one,
+                id=UUID(int=90 + index),
+                realm=old.realm,
+                ha1=ha1_of_each(one, old.realm, PASSWORD),
+                customer_id=UUID(int=7),
+            )
+        )
+    return old.id
+
+
+def test_what_was_published_is_not_said_of_who_has_the_name_next(world: World) -> None:
+    bob = Watcher(world, "bob", "192.0.2.12")
+    published = bob.log_in("PUBLISH", f"sip:bob@{ENGINE}", KIND, pidf("closed", "meeting", "somebody else's words"))
+    assert published.status == 200
+    hand_on(world, "bob")
+    world.node.location.add("bob", binding("bob"))
+    dave = Watcher(world, "dave", "192.0.2.13")
+    assert dave.subscribe("presence", "bob").status == 200
+    assert presence(dave.told()) == ("open", [], None)
+    match = f"SIP-If-Match: {published.get('SIP-ETag')}\r\n"
+    assert bob.again().log_in("PUBLISH", f"sip:bob@{ENGINE}", KIND + match, pidf("closed")).status == 412
+
+
+@pytest.mark.parametrize("event", ["dialog", "presence", "message-summary"])
+@pytest.mark.parametrize("any_of_them", [True, False])
+def test_who_had_the_name_before_watches_nothing_of_who_has_it_next(
+    world: World, event: str, any_of_them: bool
+) -> None:
+    bob = Watcher(world, "bob", "192.0.2.12")
+    assert bob.subscribe(event, "bob").status == 200
+    bob.told()
+    old = hand_on(world, "bob")
+    if any_of_them:
+        world.node.phone_events.extensions_changed()
+    else:
+        world.node.phone_events.extension_changed("bob", old)
+    notify = bob.told()
+    assert notify.get("Subscription-State").startswith("terminated") and not notify.body
+    dialog = world.node.flows.calls.phone_dialogs.begin("bob", "initiator", "trying", "dave")
+    world.wait()
+    world.node.flows.calls.phone_dialogs.end(dialog)
+    assert bob.requests("NOTIFY") == []
+
+
+def test_a_suspended_extension_is_told_no_more_of_others(world: World) -> None:
+    phone = Watcher(world, "alice", "192.0.2.11")
+    assert phone.subscribe("dialog", "bob").status == 200
+    phone.told()
+    alice = world.node.directory.extension("alice")
+    assert alice is not None
+    world.node.directory.put_extension(replace(alice, active=False))
+    world.node.phone_events.extension_changed("alice", alice.id)
+    notify = phone.told()
+    assert notify.get("Subscription-State").startswith("terminated") and not notify.body
 
 
 BOMB = b"<!DOCTYPE p [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;&a;&a;'>]>"

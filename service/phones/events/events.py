@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from uuid import UUID
 
 from engine.sip.core import Core
 from engine.sip.flow import Flow
@@ -15,7 +16,7 @@ from routing.location import Location, LocationChange
 from routing.mailboxes import Mailboxes, MailboxKey
 from service.phones.events.dialog_info import DialogInfo
 from service.phones.events.message_summary import MessageSummary
-from service.phones.events.policy import MESSAGE_SUMMARY, PhonePolicy
+from service.phones.events.policy import MESSAGE_SUMMARY, PhonePolicy, identity, name_in
 from service.phones.events.presence import Presence, PresencePackage, read_presence
 
 DIALOG = "dialog"
@@ -38,6 +39,7 @@ class PhoneEvents:
         """`endpoint`: there from the first SUBSCRIBE or PUBLISH on."""
         self._endpoint = endpoint
         self._policy = policy
+        self._directory = directory
         self._packages: Mapping[str, EventPackage] = {
             MESSAGE_SUMMARY: MessageSummary(mailboxes),
             DIALOG: DialogInfo(dialogs, directory),
@@ -67,7 +69,7 @@ class PhoneEvents:
                 event=PRESENCE,
                 content_type=PresencePackage.content_type,
                 read=read_presence,
-                changed=partial(self._changed, PRESENCE),
+                changed=lambda publisher: self._changed(PRESENCE, name_in(publisher)),
             )
         self._publications.publish(transaction, request, source, now)
 
@@ -77,11 +79,11 @@ class PhoneEvents:
         """How many subscriptions there are to each package."""
         return dict.fromkeys(self._packages, 0) if self._notifier is None else self._notifier.counts()
 
-    def extension_changed(self, name: str) -> None:
+    def extension_changed(self, name: str, extension_id: UUID) -> None:
         """An extension is another one now, or gone: who watches it is told so, and what it may not watch any more it is
         told no more of."""
         if self._notifier is not None:
-            self._notifier.review(name, name)
+            self._notifier.review(identity(name, extension_id), name)
         self._changed(DIALOG, name)
         self._changed(PRESENCE, name)
 
@@ -96,7 +98,10 @@ class PhoneEvents:
             self._notifier.end_all()
 
     def _published(self, name: str) -> list[Presence]:
-        return [] if self._publications is None else self._publications.states(name)
+        extension = self._directory.extension(name)
+        if self._publications is None or extension is None:
+            return []
+        return self._publications.states(identity(name, extension.id))
 
     def _watched(self, package: str, name: str) -> bool:
         return self._notifier is not None and self._notifier.watched(package, name)

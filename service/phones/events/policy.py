@@ -1,6 +1,7 @@
 """Who may subscribe and publish: phones of extensions, for extensions of their own customer."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
@@ -17,7 +18,7 @@ _SHOWN = 128  # characters of a Call-ID in the log
 
 
 class PhonePolicy:
-    """See `EventPolicy` and `PublicationPolicy`. Names of extensions tell who it is."""
+    """See `EventPolicy` and `PublicationPolicy`. Who it is, is told by `identity`."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class PhonePolicy:
         judged = self._logins.judge(request, source.host, request.call_id[:_SHOWN])
         phone = self._logins.phone(judged) or (self._phone_at(request, source) if judged.reason == "missing" else None)
         if phone is not None:
-            return phone.name
+            return identity(phone.name, phone.id)
         if not self._logins.may_try(judged):
             return Refusal(status=403)
         asked = self._logins.challenges(request, source.host, judged)
@@ -44,8 +45,8 @@ class PhonePolicy:
     def resource(self, watcher: str, package: str, uri: SipUri) -> Resource | None:
         """An extension of the same customer; of mailboxes, the extension's own. What belongs to others, and what does
         not exist, cannot be told apart."""
-        mine, name = self._directory.extension(watcher), uri.user_text
-        if mine is None:
+        mine, name = self._known(watcher), uri.user_text
+        if mine is None or not mine.active:
             return None
         address = _plain(uri)
         if package == MESSAGE_SUMMARY:
@@ -58,7 +59,23 @@ class PhonePolicy:
 
     def publishes(self, publisher: str, uri: SipUri) -> bool:
         """Its own presence."""
-        return uri.user_text == publisher
+        mine = self._known(publisher)
+        return mine is not None and uri.user_text == mine.name
+
+    def _known(self, watcher: str) -> ExtensionRow | None:
+        """The extension that has shown itself as this one; None where it is gone, whoever has its name now."""
+        found = self._directory.extension(name_in(watcher))
+        return found if found is not None and identity(found.name, found.id) == watcher else None
+
+
+def identity(name: str, extension_id: UUID) -> str:
+    """What tells an extension from all others: a name alone may be somebody else's tomorrow."""
+    return f"{extension_id}/{name}"
+
+
+def name_in(identified: str) -> str:
+    """The name in an `identity`."""
+    return identified.partition("/")[2]
 
 
 def _plain(uri: SipUri) -> str:
