@@ -6,13 +6,15 @@ SUPPORTED = frozenset({"100rel", "timer", "norefersub", "replaces"})
 SDP_TYPE = "Content-Type: application/sdp\r\n"
 SUPPORTED_LINE = "Supported: 100rel, timer, norefersub, replaces\r\n"
 ACCEPT_LINES = (
-    "Accept: application/sdp, text/plain, message/cpim, message/sipfrag\r\nAccept-Encoding: identity\r\n"
-    "Accept-Language: en\r\n"
+    "Accept: application/sdp, multipart/mixed, text/plain, message/cpim, message/sipfrag\r\n"
+    "Accept-Encoding: identity\r\nAccept-Language: en\r\n"
 )
 
 
 def unreadable(request: Request) -> str:
     """What the 415 says to an offer that is no session description (RFC 3261 §8.2.3); "" where none is needed."""
+    if any(part.required for part in request.parts):
+        return "Accept: application/sdp, multipart/mixed\r\n"  # RFC 5621 §8
     if not request.body:
         return ""
     kind = request.get("Content-Type")
@@ -20,7 +22,7 @@ def unreadable(request: Request) -> str:
         kind = kind.split(";", 1)[0].strip().lower()
     # §20.11: a body may say that it need not be read.
     if kind != "application/sdp" and "handling=optional" not in _squeezed(request.get("Content-Disposition")):
-        return "Accept: application/sdp\r\n"
+        return "Accept: application/sdp, multipart/mixed\r\n"
     headers = request.first
     if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
         return "Accept-Encoding: identity\r\n"

@@ -15,6 +15,7 @@ from engine.sip.dialog.session import Session
 from engine.sip.flow import SECURE, Flow, is_sips
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import METHODS, Request, Response, response_to
+from engine.sip.message.multipart import SDP, open_body
 from engine.sip.message.parsing import BadMessage, parse, parse_whole
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
@@ -110,6 +111,8 @@ class Endpoint(Core):
         self.counters.received += 1
         try:
             message = parse(data) if flow.transport.connects else parse_whole(data)  # which is WebSocket
+            if message.body and message.first.get("Content-Type") != SDP:
+                self._open_body(message)
         except BadMessage as error:
             self._refuse_malformed(error, flow)
             return
@@ -122,6 +125,16 @@ class Endpoint(Core):
                 self.counters.stray += 1
         elif not self._unwanted(message, flow):
             self._receive_request(message, flow, now)
+
+    @staticmethod
+    def _open_body(message: Request | Response) -> None:
+        """See `open_body`. What is no request for an answer has no description where its body cannot be read."""
+        try:
+            open_body(message)
+        except ParseError as error:
+            message.body = b""
+            if isinstance(message, Request) and message.method != "ACK":
+                raise BadMessage(str(error), error.status, message) from None
 
     def _unwanted(self, request: Request, flow: Flow) -> bool:
         """Whether a request is dropped: its sender is to learn nothing, not even that this address answers."""

@@ -76,7 +76,7 @@ def test_unknown_extensions_that_are_required_are_420_8_2_2_3() -> None:
 @pytest.mark.parametrize(
     ("headers", "status", "told"),
     [
-        (("Content-Type: text/plain",), 415, ("Accept", "application/sdp")),
+        (("Content-Type: text/plain",), 415, ("Accept", "application/sdp, multipart/mixed")),
         (("Content-Type: application/sdp", "Content-Encoding: gzip"), 415, ("Accept-Encoding", "identity")),
         (("Content-Type: application/sdp", "Accept: text/plain"), 406, ("", "")),
         (("Session-Expires: 60", "Supported: timer"), 422, ("Min-SE", "90")),
@@ -137,7 +137,13 @@ def test_options_says_what_we_can_do_11_2() -> None:
     [answer] = Stage().ask(request("OPTIONS"))
     assert answer.status == 200
     assert "invite" in answer.tokens("Allow")
-    assert answer.values("Accept") == ["application/sdp", "text/plain", "message/cpim", "message/sipfrag"]
+    assert answer.values("Accept") == [
+        "application/sdp",
+        "multipart/mixed",
+        "text/plain",
+        "message/cpim",
+        "message/sipfrag",
+    ]
     assert answer.tokens("Supported") == {"100rel", "timer", "norefersub", "replaces"}
     assert answer.get("Server") == "Trunkline"
     assert answer.to_tag

@@ -5,6 +5,7 @@ Via, tags, Call-ID, CSeq) is typed at once, by `engine.sip.message.parsing`, eve
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError, split_list
@@ -31,11 +32,30 @@ Headers = dict[str, list[str]]
 Field = tuple[str, str]
 
 
+class BodyPart(NamedTuple):
+    """A part that is no session description.
+
+    Attributes:
+        content_type: In lower case, without parameters.
+        content_id: What a header field names it by (RFC 2392), without <>; "" for none.
+        required: Whoever does not understand it must refuse the message: its handling is said to be required.
+        lines: Its header lines, as (name, value).
+        body: As it came.
+    """
+
+    content_type: str
+    content_id: str
+    required: bool
+    lines: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class Message:
     """What requests and responses share: header fields, body, and the typed values by which they are matched."""
 
     __slots__ = (
         "_lines",
+        "_parts",
         "_via",
         "body",
         "branch",
@@ -82,6 +102,18 @@ class Message:
         if self._via is None:
             self._via = Via.first(self.get("Via"))
         return self._via
+
+    @property
+    def parts(self) -> tuple[BodyPart, ...]:
+        """Beside the session description, what else its body has brought (`engine.sip.message.multipart`)."""
+        try:
+            return self._parts
+        except AttributeError:
+            return ()
+
+    @parts.setter
+    def parts(self, parts: tuple[BodyPart, ...]) -> None:
+        self._parts = parts
 
     @property
     def fields(self) -> list[Field]:
