@@ -1,6 +1,7 @@
 """Memory of idle connections: how much of it each accepted one costs the engine.
 
     python -m benchmarks.idle_connections [--connections 2000] [--loop asyncio|uvloop] [--transport tcp|tls|ws|wss]
+                                       [--client-certificates off|request]
 
 A listener takes so many connections from a second process, each of which has sent one message and been answered; what
 the process's resident memory has grown by is divided among them.
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.sip.flow import Flow
-from engine.transport.certificates import CertificateFiles, Certificates, ServerTls
+from engine.transport.certificates import CertificateFiles, Certificates, ClientCertificates, ServerTls
 from engine.transport.handshake.faults import HandshakeFault
 from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.tcp import TcpTransport
@@ -103,20 +104,20 @@ async def connect(host: str, port: int, transport: str, count: int) -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-def certificate(folder: Path) -> Certificates:
-    """One of our own making."""
+def certificate(folder: Path, clients: ClientCertificates) -> Certificates:
+    """One of our own making, which is the CA of its clients too."""
     files = CertificateFiles(folder / "cert.pem", folder / "key.pem")
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     make += ["-subj", "/CN=localhost", "-days", "1", "-keyout", str(files.key), "-out", str(files.certificate)]
     subprocess.run(make, check=True, capture_output=True)
-    return Certificates(ServerTls(certificates=(files,)))
+    return Certificates(ServerTls(certificates=(files,), client_ca=files.certificate, client_certificates=clients))
 
 
-async def listen(name: str, count: int) -> None:
+async def listen(name: str, count: int, clients: ClientCertificates) -> None:
     """Measure one kind of listener."""
     limits = ListenerLimits(connections=2 * count)
     with tempfile.TemporaryDirectory() as folder:
-        spec = ListenSpec(name, "127.0.0.1", 0, limits=limits, certificates=certificate(Path(folder)))
+        spec = ListenSpec(name, "127.0.0.1", 0, limits=limits, certificates=certificate(Path(folder), clients))
         transport = await KINDS[name].open(spec, Sink())
         each = await measure(transport, count)
         print(f"{name}: {each:.1f} KiB a connection ({count} idle)")
@@ -131,6 +132,7 @@ def main() -> None:
     options.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     options.add_argument("--connect", default="", help=argparse.SUPPRESS)
     options.add_argument("--transport", choices=KINDS, default="tls")
+    options.add_argument("--client-certificates", choices=["off", "request"], default="off")
     given = options.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
@@ -144,7 +146,7 @@ def main() -> None:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(listen(given.transport, given.connections))
+        runner.run(listen(given.transport, given.connections, given.client_certificates))
 
 
 if __name__ == "__main__":

@@ -211,13 +211,12 @@ class Intake:
             self.log.error("lost connection not handled", peer=f"{flow.host}:{flow.port}", exc_info=True)
 
     def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
-        """A client's TLS handshake has failed."""
+        """A client's TLS handshake has failed, or its certificate is worth nothing."""
         if fault.misdeed:
             self.peers.accuse(flow.party, "handshake")
         hint = {"hint": fault.hint} if fault.hint else {}
-        self._handshakes_log.write(
-            self.log.warning, fault.cause, "TLS handshake failed", source=flow.host, cause=fault.cause, **hint
-        )
+        event = "TLS handshake failed" if fault.fatal else "client certificate not trusted"
+        self._handshakes_log.write(self.log.warning, fault.cause, event, source=flow.host, cause=fault.cause, **hint)
 
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """What could not be delivered."""

@@ -23,6 +23,7 @@ peers=(
   "node:nodejs:JsSIP and SIP.js, the phones of browsers (tests/peers/test_browser_phones.py)"
   "npm:npm:JsSIP and SIP.js, the phones of browsers (tests/peers/test_browser_phones.py)"
   "openssl:openssl:certificates that are looked at from outside"
+  "nginx:nginx-light:a web proxy before WebSocket and the API (tests/peers/test_web_proxy.py)"
   "espeak-ng:espeak-ng:speech (tests/audio/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"

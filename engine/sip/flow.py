@@ -122,7 +122,7 @@ class Flow:
 
     @property
     def secure(self) -> bool:
-        """Whether requests to SIPS URIs may go this way, and come by it (RFC 5630 §3.1.3)."""
+        """Whether requests to SIPS URIs may go this way, and come by it (RFC 5630 §4)."""
         return self.transport.name in SECURE or self.transport.internal
 
     def sent_by(self, contact_host: str = "") -> str:
@@ -134,7 +134,7 @@ class Flow:
 
     def own_address(self, contact_host: str = "", *, sips: bool = False) -> str:
         """Where this peer finds us: host, port and transport, as they stand in a URI behind the user; in a SIPS URI the
-        scheme says TLS (RFC 5630 §3.1.1)."""
+        scheme says TLS (RFC 5630 §3.1.4)."""
         name = self.transport.name
         return self.sent_by(contact_host) + ("" if sips and name == "tls" else transport_parameter(name))
 

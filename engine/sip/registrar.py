@@ -322,7 +322,7 @@ def _params(uri: str) -> dict[str, str | None]:
 
 
 def _check_sips(request: Request, contacts: list[_Contact], path: tuple[str, ...]) -> None:
-    """RFC 5630 §5.4: a secure Contact on a secure way alone."""
+    """RFC 5630 §5.2: a secure Contact on a secure way alone."""
     if any(contact.uri[:5].lower() == "sips:" for contact in contacts):
         way = (request.uri_text, *path)
         if not all(uri[:5].lower() == "sips:" for uri in way):

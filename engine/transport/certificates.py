@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple
 from cryptography import x509
 
 from engine.transport.certificate_names import CertificateNames, fits, read_names
+from engine.transport.requested_certificate import RequestingContext
 
 MinimumVersion = Literal["1.2", "1.3"]
 ClientCertificates = Literal["off", "request", "require"]
@@ -16,11 +17,6 @@ ClientCertificates = Literal["off", "request", "require"]
 VERSIONS: Final[dict[MinimumVersion, ssl.TLSVersion]] = {
     "1.2": ssl.TLSVersion.TLSv1_2,
     "1.3": ssl.TLSVersion.TLSv1_3,
-}
-_CLIENTS: Final[dict[ClientCertificates, ssl.VerifyMode]] = {
-    "off": ssl.CERT_NONE,
-    "request": ssl.CERT_OPTIONAL,
-    "require": ssl.CERT_REQUIRED,
 }
 _TICKETS: Final = 1  # RFC 8446 §4.6.1: OpenSSL sends two
 
@@ -57,7 +53,8 @@ class ServerTls:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Certificate:
-    """One that is shown, as it was when its files were read."""
+    """One that is shown, as it was when its files were read. `requesting`: the context in place of `context` where
+    clients are asked for a certificate, and need none."""
 
     files: CertificateFiles
     names: CertificateNames
@@ -65,6 +62,7 @@ class Certificate:
     not_after: datetime
     stamps: tuple[Stamp, ...] = field(repr=False)
     context: ssl.SSLContext = field(repr=False)
+    requesting: RequestingContext | None = field(repr=False)
 
 
 class Certificates:
@@ -204,9 +202,12 @@ def _read(files: CertificateFiles, settings: ServerTls, stamps: tuple[Stamp, ...
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = _TICKETS
     certificate = load_chain(context, files)
+    requesting = None
     if settings.client_ca is not None and settings.client_certificates != "off":
         load_cas(context, settings.client_ca)
-        context.verify_mode = _CLIENTS[settings.client_certificates]
+        if settings.client_certificates == "request":
+            requesting = _requesting(context, files, settings.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
         # A session that is resumed is not verified again: it would outlive a CA that is trusted no more.
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
@@ -221,4 +222,14 @@ def _read(files: CertificateFiles, settings: ServerTls, stamps: tuple[Stamp, ...
         not_after=certificate.not_valid_after_utc,
         stamps=stamps,
         context=context,
+        requesting=requesting,
     )
+
+
+def _requesting(like: ssl.SSLContext, files: CertificateFiles, client_ca: Path) -> RequestingContext:
+    try:
+        return RequestingContext(like, files.certificate, files.key, client_ca)
+    except ssl.SSLError as error:  # files that were fine a moment ago: they are being replaced
+        raise CertificateError(_key_problem(files, error)) from None
+    except OSError as error:
+        raise CertificateError(f"{error.filename or files.certificate}: {error.strerror or error}") from None

@@ -14,6 +14,7 @@ from engine.transport.certificates import Certificates
 from engine.transport.connection import Connection, Framer, Owner
 from engine.transport.handshake.client_hello import HANDSHAKE, Incomplete, server_name
 from engine.transport.handshake.faults import HandshakeFault, not_tls, of_client, of_server
+from engine.transport.requested_certificate import RequestingContext, RequestingTls
 
 _READ = 64 * 1024
 _MOST_HANDSHAKE = 64 * 1024
@@ -86,7 +87,7 @@ class SecureConnection(Connection):
         self._held = False  # nothing more of it is read
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
-        self._tls: ssl.SSLObject | None = None
+        self._tls: ssl.SSLObject | RequestingTls | None = None
         self.secure = False
         """The handshake is done."""
         self.aliases: set[int] = set()
@@ -103,6 +104,11 @@ class SecureConnection(Connection):
         """The peer's certificate in DER, once the handshake is done; None where it has shown none that was asked for
         and verified."""
         return self._tls.getpeercert(True) if self.secure and self._tls is not None else None
+
+    @property
+    def distrust(self) -> str:
+        """Why the certificate that the peer has shown is worth nothing, which makes it a stranger; "" for none such."""
+        return self._tls.problem if isinstance(self._tls, RequestingTls) else ""
 
     def alias(self, port: int) -> None:
         """See `engine.sip.flow.Connection.alias`."""
@@ -122,7 +128,7 @@ class SecureConnection(Connection):
             return
         self.step()
 
-    def _begin(self, context: ssl.SSLContext, name: str | None, *, server: bool = False) -> None:
+    def _begin(self, context: ssl.SSLContext | RequestingContext, name: str | None, *, server: bool = False) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server, server_hostname=name)
 
@@ -182,7 +188,8 @@ class SecureConnection(Connection):
                 name = server_name(bytes(hello))
             except Incomplete:
                 return False
-        self._begin(certificates.choose(name).context, None, server=True)
+        chosen = certificates.choose(name)
+        self._begin(chosen.requesting or chosen.context, None, server=True)
         assert self._incoming is not None
         self._incoming.write(hello)
         self._hello = None

@@ -35,7 +35,7 @@ class Sink(Protocol):
         """
 
     def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
-        """A client's TLS handshake has failed; its connection is closed. Must not raise."""
+        """A client's TLS handshake has failed, and its connection is closed where that is `fatal`. Must not raise."""
 
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """A message could not be delivered, or a connection broke (RFC 3261 §18.4). Must not raise.

@@ -12,7 +12,7 @@ from engine.transport.certificate_names import CertificateNames, fits, identitie
 from engine.transport.client_contexts import ClientContexts
 from engine.transport.connection import Connection
 from engine.transport.connection_slots import ConnectionSlots
-from engine.transport.handshake.faults import HandshakeFault
+from engine.transport.handshake.faults import HandshakeFault, of_certificate
 from engine.transport.handshake.handshakes import Handshakes, Handshaking
 from engine.transport.listen_spec import ListenSpec, NoCertificateError
 from engine.transport.secure_connection import ClientSide, SecureConnection
@@ -82,6 +82,8 @@ class TlsTransport(TcpTransport):
         """See `SecureOwner`."""
         self.handshakes.leave(connection)
         flow = connection.flow
+        if flow is not None and connection.distrust:
+            self.sink.insecure(flow, of_certificate(connection.distrust))
         if flow is not None and (identity := identity_of(_shown_by(connection), flow.host)):
             connection.flow = replace(flow, identity=identity)
             if not connection.outgoing and self.sink.known(identity):

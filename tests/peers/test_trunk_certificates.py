@@ -90,10 +90,20 @@ def test_who_calls(tmp_path: Path, client_certificates: str, shown: list[str] | 
         assert invite(files, tmp_path) == answer, engine.log
 
 
-@pytest.mark.parametrize("client_certificates", ["request", "require"])
-def test_a_carriers_name_by_another_authority_is_refused(tmp_path: Path, client_certificates: str) -> None:
+@pytest.mark.parametrize(("client_certificates", "answer"), [("request", "403"), ("require", "")])
+@pytest.mark.parametrize("wrong", ["other CA", "expired", "self-signed"])
+def test_a_carriers_name_in_a_certificate_that_proves_nothing(
+    tmp_path: Path, client_certificates: str, answer: str, wrong: str
+) -> None:
+    """With `request` its owner is a stranger, and a guest like any other; with `require` there is no handshake."""
     authority = Authority(tmp_path)
-    (tmp_path / "other").mkdir()
-    forged = Authority(tmp_path / "other", "Another CA").issue(CARRIER, file="client")
+    if wrong == "other CA":
+        (tmp_path / "other").mkdir()
+        forged = Authority(tmp_path / "other", "Another CA").issue(CARRIER, file="client")
+    elif wrong == "expired":
+        forged = authority.issue(CARRIER, file="client", days=-1)
+    else:
+        forged = authority.issue(CARRIER, file="client", self_signed=True, common=CARRIER)
     with Engine.start(write_config(tmp_path, config(authority, client_certificates))) as engine:
-        assert invite(forged, tmp_path) == "", engine.log
+        assert invite(forged, tmp_path) == answer, engine.log
+        engine.process.wait_line("client's certificate is not trusted", 30)

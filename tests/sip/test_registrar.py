@@ -437,7 +437,7 @@ def test_an_instance_injects_nothing_into_its_gruu() -> None:
     assert outcome.headers.partition(";pub-gruu=")[2].startswith('"sip:alice@example.com;gr=a%22%3Bx%3D1%20%5C"\r\n')
 
 
-# ---- sips (RFC 5630 §5.4)
+# ---- sips (RFC 5630 §5.2)
 
 
 @pytest.mark.parametrize(

@@ -229,20 +229,97 @@ def test_the_latest_of_two_connections_counts(run: Any, recorder: Any, authority
     run(test)
 
 
-def test_whose_authority_we_do_not_know_is_refused(
-    run: Any, recorder: Any, authority: Authority, tmp_path: Path
+def worthless(folder: Path, authority: Authority) -> dict[str, Files]:
+    """Certificates of the carrier's name that prove nothing, by what is wrong with them."""
+    other = Authority(folder, "Another CA")
+    return {
+        "unable to get local issuer certificate": other.issue(CARRIER, file="other"),
+        "certificate has expired": authority.issue(CARRIER, file="expired", days=-1),
+        "certificate is not yet valid": authority.issue(CARRIER, file="future", since=-1),
+        "self-signed certificate": authority.issue(CARRIER, file="self", self_signed=True, common=CARRIER),
+    }
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_certificate_that_proves_nothing_makes_a_stranger(
+    run: Any, recorder: Any, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    files = Authority(tmp_path, "Another CA").issue(CARRIER)
+    """The handshake goes on, with `request`, and messages do both ways."""
 
     async def test() -> None:
         sink = recorder()
         transport = await TlsTransport.open(listening(authority), sink)
-        with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-            client = await Client.connect(transport, showing(authority, files))
-            client.writer.write(b"\r\n\r\n")
-            await client.read(2)
-        await sink.until(lambda: sink.faults)
-        assert not sink.messages
+        for problem, files in worthless(tmp_path, authority).items():
+            context = showing(authority, files)
+            context.maximum_version = version
+            client = await Client.connect(transport, context)
+            flow = await said(sink, client)
+            assert flow.identity == ""
+            flow.send(message(b"answer"))
+            assert await client.read(len(message(b"answer"))) == message(b"answer")
+            fault = sink.faults[-1]
+            assert not fault.fatal and not fault.misdeed
+            assert problem in fault.cause
+            await client.close()
+        assert transport.handshakes_failed == 0
+        await closed(transport)
+
+    run(test)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_that_is_asked_for_a_certificate_is_verified_each_time(
+    run: Any, recorder: Any, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    """No session is resumed, and asking for that does no harm."""
+
+    async def test() -> None:
+        sink = recorder()
+        transport = await TlsTransport.open(listening(authority), sink)
+        context = showing(authority, authority.issue(CARRIER))
+        context.maximum_version = version
+        session = None
+        for _ in range(2):
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_hostname="sbc.example", session=session)
+            reader, writer = await asyncio.open_connection(*transport.local)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    incoming.write(await reader.read(65_536))
+            before = len(sink.messages)
+            tls.write(message())
+            writer.write(outgoing.read())
+            await sink.message(before + 1)
+            assert sink.flow.identity == f"{CARRIER}@127.0.0.1"
+            assert not tls.session_reused
+            session = tls.session
+            writer.close()
+        await closed(transport)
+
+    run(test)
+
+
+def test_large_messages_pass_where_certificates_are_asked_for(run: Any, recorder: Any, authority: Authority) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TlsTransport.open(listening(authority), sink)
+        client = await Client.connect(transport, showing(authority, authority.issue(CARRIER)))
+        large = message(b"x" * 60_000)
+        for number in range(1, 4):
+            client.writer.write(large)
+            await sink.message(number)
+            assert sink.messages[-1] == large
+            sink.flow.send(large)
+            assert await client.read(len(large)) == large
+        await client.close()
+        await sink.until(lambda: not transport.connections)
         await closed(transport)
 
     run(test)

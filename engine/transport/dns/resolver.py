@@ -13,7 +13,7 @@ from engine.transport.addresses import family_of
 from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
 from engine.transport.listen_spec import DEFAULT_PORTS
 
-# RFC 3263 §4.1 and RFC 7118 §8: NAPTR services, and where SRV records for a transport are.
+# RFC 3263 §4.1 and RFC 7118 §5.3: NAPTR services, and where SRV records for a transport are.
 _SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls", "SIP+D2W": "ws", "SIPS+D2W": "wss"}
 _SRV_PREFIX = {
     "udp": "_sip._udp.",

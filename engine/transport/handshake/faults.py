@@ -30,18 +30,20 @@ _NOTHING_IN_COMMON: Final = (
 
 
 class HandshakeFault(NamedTuple):
-    """Why a client's handshake failed.
+    """Why a client's handshake failed, or what was wrong in one that went on.
 
     Attributes:
         cause: In words.
         hint: What whoever runs this can do about it; "" for nothing.
         misdeed: Whether it counts for a ban. What a phone does that is set up wrongly, or that our own certificate
             displeases, does not: it would cost everybody behind its address their calls.
+        fatal: Whether the connection is closed.
     """
 
     cause: str
     hint: str = ""
     misdeed: bool = False
+    fatal: bool = True
 
 
 def not_tls(data: bytes) -> HandshakeFault:
@@ -51,6 +53,15 @@ def not_tls(data: bytes) -> HandshakeFault:
     if _HTTP.match(data):
         return HandshakeFault("HTTP without TLS at a TLS port", misdeed=True)
     return HandshakeFault("bytes that are no TLS", misdeed=True)
+
+
+def of_certificate(problem: str) -> HandshakeFault:
+    """The fault of a client whose certificate proves nothing, where it needs none (`client_certificates: request`)."""
+    return HandshakeFault(
+        f"the client's certificate is not trusted: {problem}",
+        "it is taken for a stranger: give it one of a CA in sip.tls.client_ca, or add its CA there",
+        fatal=False,
+    )
 
 
 def of_client(error: ssl.SSLError) -> HandshakeFault:
