@@ -44,19 +44,25 @@ def parse_address(text: str) -> Address | None:
 
 
 class AddressTable(Generic[T]):
-    """Addresses and networks with a value each. What is added first keeps its place."""
+    """Addresses and networks with a value each. What is added first keeps its place.
 
-    __slots__ = ("_exact", "_lengths", "_memo", "_networks")
+    Attributes:
+        filled: Whether there is any. A peer is asked for in several tables with each message, and most are empty.
+    """
+
+    __slots__ = ("_exact", "_lengths", "_memo", "_networks", "filled")
 
     def __init__(self) -> None:
         self._exact: dict[tuple[int, int], T] = {}
         self._networks: dict[tuple[int, int, int], T] = {}
         self._lengths: dict[int, list[int]] = {4: [], 6: []}
         self._memo: dict[str, T | None] = {}
+        self.filled = False
 
     def add(self, text: str, value: T) -> None:
         """Add an address or a network. Raises ValueError as `parse_network` does."""
         network = parse_network(text)
+        self.filled = True
         version, length = network.version, network.prefixlen
         base = int(network.network_address)
         if length == network.max_prefixlen:

@@ -349,6 +349,7 @@ class Node:
             registrar_policy(configuration),
             listens_at=self.agent.is_ours,
             clock=self._clock,
+            log_phones=settings.log.level in ("debug", "info"),
         )
         self._keep_alive = KeepAlive(
             self.location,

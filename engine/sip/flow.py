@@ -174,7 +174,7 @@ def is_web_page(party: str) -> bool:
 
 def address_of(party: str) -> str:
     """The numeric address of a `Flow.party`."""
-    return party.rpartition("@")[2]
+    return party.rpartition("@")[2] if "@" in party else party
 
 
 SECURE = ("tls", "wss")

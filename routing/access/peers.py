@@ -44,13 +44,13 @@ class KnownPeers:
     def kind(self, party: str) -> PeerKind:
         """Who `party` is, a numeric address or more (`engine.sip.flow.Flow.party`). A provider is one before anything
         else (`routing.access.admission.identify`)."""
-        host = address_of(party)
+        host, settings = address_of(party), self.settings
         if not is_web_page(party):
             if self.directory.provider_at(party) is not None:
                 return "provider"
-            if self.settings.trusted.find(host):
+            if settings.trusted.filled and settings.trusted.find(host):
                 return "trusted"
-            if self.settings.edges.find(host):
+            if settings.edges.filled and settings.edges.find(host):
                 return "proxy"
         until = self._phones.get(host)
         return "phone" if until is not None and self._clock() < until else "stranger"
@@ -97,7 +97,8 @@ class KnownPeers:
 
     def edge(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
-        return bool(self.settings.edges.find(address_of(host)))
+        edges = self.settings.edges
+        return edges.filled and bool(edges.find(address_of(host)))
 
     def banned(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`: providers, trusted networks and edges never are."""

@@ -3,12 +3,13 @@
 A REGISTER is answered at once, from memory: no task, and nothing that is waited for.
 """
 
+import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
-from uuid import uuid4
 
 from engine.log import Log, RateLimitedLog
 from engine.sip.flow import Flow
@@ -32,6 +33,16 @@ RESULTS: Final = (
 """What can come of a REGISTER, for its metric."""
 _OF_STATUS: Final = {400: "malformed", 403: "too_many", 423: "too_brief", 439: "outbound", 500: "out_of_order"}
 _SHOWN = 128  # characters of a Call-ID in the log
+_PLAIN_TO = re.compile(
+    r"(?:\"[^\"\\]*+\" ?|[A-Za-z0-9.\- ]*+)<sips?:([A-Za-z0-9_.\-]++)@[A-Za-z0-9.\-]++(?::[0-9]++)?>"
+)
+"""Nearly every To of a REGISTER, which the parser has found valid: group 1 is the user."""
+
+
+def _new_id() -> str:
+    """A UUID by chance (RFC 9562 §5.4)."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class Registrar:
@@ -53,9 +64,11 @@ class Registrar:
         *,
         listens_at: Callable[[str], bool],
         clock: Callable[[], float] = time.monotonic,
-        new_id: Callable[[], str] = lambda: str(uuid4()),
+        new_id: Callable[[], str] = _new_id,
+        log_phones: bool = True,
     ) -> None:
-        """`listens_at`: whether an address is one of ours; `clock`: monotonic seconds."""
+        """`listens_at`: whether an address is one of ours; `clock`: monotonic seconds; `log_phones`: a line per phone
+        that comes or goes, where somebody reads it."""
         self.policy = policy
         self.results: Counter[str] = Counter(dict.fromkeys(RESULTS, 0))
         self._location = location
@@ -67,7 +80,8 @@ class Registrar:
         self._listens_at = listens_at
         self._new_id = new_id
         self._date, self._date_of = "", -1
-        location.observers.append(self._changed)
+        if log_phones:
+            location.observers.append(self._changed)
 
     def __call__(self, request: Request, source: Flow, now: float) -> Answer:
         """The answer to one REGISTER."""
@@ -88,13 +102,17 @@ class Registrar:
 
     def _write(self, request: Request, source: Flow, host: str, username: str, now: float) -> Answer:
         """A REGISTER of somebody who has shown who it is."""
-        try:
-            aor = request.address("To").uri
-        except ParseError as error:
-            return self._refuse(request, host, error.status, "malformed", str(error))
-        if not isinstance(aor, SipUri):
-            return self._refuse(request, host, 400, "malformed", "To is neither sip nor sips")  # RFC 3261 §10.2
-        name = aor.user_text
+        plain = _PLAIN_TO.fullmatch(request.first["To"])
+        if plain is not None:
+            name = plain[1]
+        else:
+            try:
+                aor = request.address("To").uri
+            except ParseError as error:
+                return self._refuse(request, host, error.status, "malformed", str(error))
+            if not isinstance(aor, SipUri):
+                return self._refuse(request, host, 400, "malformed", "To is neither sip nor sips")  # RFC 3261 §10.2
+            name = aor.user_text
         extension = self._directory.extension(name)
         if extension is None or not extension.active:
             return self._refuse(request, host, 404, "not_found", "no such extension")

@@ -41,8 +41,9 @@ _ELEMENT = re.compile(
     rf"(?:([{TOKEN_CHARS}]++)[ \t]++)?([{TOKEN_CHARS}]++)[ \t]*+=[ \t]*+({QUOTED}|[^ \t\",<>\x00-\x1f\x7f]*+)[ \t]*+"
 )
 # Credentials as nearly everybody writes them: one scheme, each parameter once, no backslash in quotes.
-_COMMON_START = re.compile(r"Digest +")
-_COMMON_PARAM = re.compile(rf'([a-z*]++)=("[^"\\\x00-\x1f\x7f]*+"|[{TOKEN_CHARS}]++)(?:, *+|\Z)')
+_COMMON_TEXT = rf'"[^"\\\x00-\x1f\x7f]*+"|[{TOKEN_CHARS}]++'
+_COMMON = re.compile(rf"Digest +[a-z*]++=(?:{_COMMON_TEXT})(?:, *+[a-z*]++=(?:{_COMMON_TEXT}))*+")
+_COMMON_PARAM = re.compile(rf"([a-z*]++)=({_COMMON_TEXT})")
 _OTHER_SCHEME = re.compile(rf"[{TOKEN_CHARS}]++(?:[ \t]++[A-Za-z0-9\-._~+/]++=*+)?")
 
 
@@ -125,21 +126,11 @@ def parse_schemes(value: str) -> list[tuple[str, dict[str, str]]]:
 
 def _common(value: str) -> dict[str, str] | None:
     """The parameters of credentials that are written as usual, in a third of the time; None for all others."""
-    start = _COMMON_START.match(value)
-    if start is None:
+    if _COMMON.fullmatch(value) is None:
         return None
-    params: dict[str, str] = {}
-    position, end, count = start.end(), len(value), 0
-    match_at = _COMMON_PARAM.match
-    while position < end:
-        match = match_at(value, position)
-        if match is None:
-            return None
-        name, text = match.groups()
-        params[name] = text
-        count += 1
-        position = match.end()
-    return params if count and len(params) == count and value[-1] not in ", " else None
+    found = _COMMON_PARAM.findall(value)
+    params: dict[str, str] = dict(found)
+    return params if len(params) == len(found) else None
 
 
 def inner(text: str) -> str:

@@ -3,6 +3,7 @@
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote as percent_decode
 
@@ -57,10 +58,10 @@ class Verdict(NamedTuple):
 class DigestServer:
     """Challenges requests and verifies their answers (RFC 7616 §3.3 to §3.5).
 
-    A nonce carries the time of its making and an HMAC over it and over whom it was issued to, so nothing is remembered
-    about one until somebody who knows a password has used it; from anywhere else it is not taken (RFC 7616 §5.4). What
-    is remembered then are the counts (nc) that have been seen, for `max_nonces` nonces; where one has to be forgotten,
-    every nonce that is not younger is refused as stale, so forgetting allows no replay.
+    A nonce carries the time of its making and a keyed hash over it and over whom it was issued to, so nothing is
+    remembered about one until somebody who knows a password has used it; from anywhere else it is not taken (RFC 7616
+    §5.4). What is remembered then are the counts (nc) that have been seen, for `max_nonces` nonces; where one has to be
+    forgotten, every nonce that is not younger is refused as stale, so forgetting allows no replay.
 
     With a secret that is kept, and a clock that all who have it share, nonces outlive a restart, and are good at every
     node: phones that come back by the thousand are not sent away to come once more. What such a nonce has been used for
@@ -71,11 +72,11 @@ class DigestServer:
         "_algorithms",
         "_forgotten",
         "_issued",
+        "_key",
         "_lifetime",
         "_max_nonces",
         "_qop",
         "_realm",
-        "_secret",
         "_seen",
         "_since",
     )
@@ -100,7 +101,7 @@ class DigestServer:
         if unknown or not algorithms:
             raise ValueError(f"algorithms are {', '.join(known.name for known in ALGORITHMS.values())}: not {unknown}")
         self._realm = realm
-        self._secret = secret
+        self._key = blake2b(secret).digest()
         self._algorithms = [ALGORITHMS[name.lower()] for name in algorithms]
         self._qop = tuple(qop)
         self._lifetime = nonce_lifetime
@@ -248,7 +249,8 @@ class DigestServer:
 
     def _nonce(self, made: str, number: str, source: str) -> str:
         text = f"{made}.{number}."
-        return text + hmac.digest(self._secret, f"{self._realm}\0{text}\0{source}".encode(), "sha256").hex()[:32]
+        sealed = f"{self._realm}\0{text}\0{source}".encode()
+        return text + blake2b(sealed, digest_size=16, key=self._key).hexdigest()
 
 
 def _username(params: dict[str, str]) -> str:

@@ -283,16 +283,33 @@ class Response(Message):
         return tuple(found)
 
 
+_ECHOED = frozenset({"Via", "From", "To", "Call-ID", "CSeq"})
+
+
+def _has_tag(to: str) -> bool:
+    return ";tag=" in to.replace(" ", "").lower()
+
+
 def response_to(request: Request, status: int, reason: str = "", to_tag: str = "", headers: str = "") -> bytes:
     """A response without a transaction, made from the request's own fields (RFC 3261 §8.2.6, §8.2.7).
 
     `headers` are complete further lines, each ended by CRLF. Used for what was too broken or too much to be kept.
     """
+    first = request.first
+    if request.unrepeated and len(first.keys() & _ECHOED) == len(_ECHOED):
+        to = first["To"]
+        tag = f";tag={to_tag}" if to_tag and not (";" in to and _has_tag(to)) else ""
+        text = (
+            f"SIP/2.0 {status} {reason or reason_phrase(status)}\r\nVia: {request.top_via}\r\nFrom: {first['From']}\r\n"
+            f"To: {to}{tag}\r\nCall-ID: {first['Call-ID']}\r\nCSeq: {first['CSeq']}\r\n{headers}"
+            "Content-Length: 0\r\n\r\n"
+        )
+        return text.encode("utf-8", "surrogateescape")
     lines = [f"SIP/2.0 {status} {reason or reason_phrase(status)}"]
     lines += [f"Via: {via}" for via in request.lines("Via")]
     for name in ("From", "To", "Call-ID", "CSeq"):
         for value in request.lines(name)[:1]:
-            tagged = name == "To" and to_tag and ";tag=" not in value.replace(" ", "").lower()
+            tagged = name == "To" and to_tag and not _has_tag(value)
             lines.append(f"{name}: {value};tag={to_tag}" if tagged else f"{name}: {value}")
     text = "\r\n".join(lines) + f"\r\n{headers}Content-Length: 0\r\n\r\n"
     return text.encode("utf-8", "surrogateescape")

@@ -11,7 +11,7 @@ from engine.sip.message.grammar import COMMON_HOST, COMMON_PORT, TOKEN, TOKEN_CH
 from engine.sip.message.header_names import ONCE, USUAL, canonical
 from engine.sip.message.message import METHODS, Field, Message, Request, Response
 from engine.sip.message.name_addr import PLAIN_ADDRESS, NameAddr
-from engine.sip.message.uri import parse_uri
+from engine.sip.message.uri import Uri, parse_uri
 
 MAX_MESSAGE = 65_535  # bytes: the largest datagram, and the largest message taken from a stream
 MAX_HEADERS = 256  # header field lines
@@ -225,6 +225,7 @@ def _type(message: Request | Response) -> None:
 
 
 _cseqs: dict[str, tuple[int, str]] = {}
+_uris: dict[str, Uri] = {}  # Request-URIs of late: all phones of a domain have one, and a number has many calls
 
 
 def _read_cseq(text: str) -> tuple[int, str]:
@@ -239,6 +240,15 @@ def _read_cseq(text: str) -> tuple[int, str]:
             _cseqs.clear()
         _cseqs[text] = (number, found[2])
     return number, found[2]
+
+
+def _read_uri(text: str) -> Uri:
+    uri = parse_uri(text)
+    if len(text) <= 64:
+        if len(_uris) >= 1024:
+            _uris.clear()
+        _uris[text] = uri
+    return uri
 
 
 def _tag(name: str, value: str) -> str:
@@ -277,7 +287,7 @@ def _type_request(request: Request) -> None:
         _number("Expires", first["Expires"], 2**32 - 1)
     if method in _ONLY_TAGS:
         return
-    request._uri = parse_uri(uri)  # it is needed all the same (§8.2.2.1); RFC 5118 §4.2
+    request._uri = _uris.get(uri) or _read_uri(uri)  # it is needed all the same (§8.2.2.1); RFC 5118 §4.2
     contact = first.get("Contact", "*")
     if contact != "*":
         if PLAIN_ADDRESS.fullmatch(contact) is not None and request.unrepeated:
