@@ -118,7 +118,7 @@ class BindingStore:
             left = row.tm_expire.timestamp() - wall
             self._peers.phone_at(row.source, left)
             extension = self._directory.extension(row.extension)
-            if extension is None or not extension.active:
+            if extension is None or not extension.active or row.outlived:
                 self._gone[row.id] = None
                 continue
             if left > 0 and self._returning is not None:

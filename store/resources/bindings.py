@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store.database.bulk import BulkWrite
-from store.database.tables import bindings
+from store.database.tables import bindings, extensions
 from store.event_types import EventType
 from store.store import Executor, Store, Transaction
 
@@ -16,6 +16,16 @@ DELETED_AT_ONCE: Final = 500
 READ_AT_ONCE: Final = 2_000
 CONTACT: Final = "contact"
 """The kind of the change that has a node end a binding: its id, and the name of the extension as key."""
+_OUTLIVED = (
+    sa.exists()
+    .where(
+        extensions.c.name == bindings.c.extension,
+        extensions.c.tm_delete.is_(None),
+        extensions.c.tm_create > bindings.c.tm_create,
+    )
+    .correlate(bindings)
+)
+"""Who has the name of its extension was made later: it is another one, whose phone this is not."""
 _WRITE = BulkWrite(bindings, upsert=True, stay=("node", "extension", "tm_create"))
 
 Row = dict[str, Any]
@@ -32,11 +42,12 @@ class BindingNews(NamedTuple):
 
 async def load(store: Store, node: str, take: Callable[[Sequence[Any]], None]) -> None:
     """Have the bindings of a node that are not over taken, the oldest first, some at a time: a row of the database is
-    larger than a binding."""
+    larger than a binding. `outlived`: see `_OUTLIVED`."""
     table = bindings
     async with store.read() as connection:
         now = await store.common_now(connection)
-        query = sa.select(table).where(table.c.node == node, table.c.tm_expire > now).order_by(table.c.tm_create)
+        query = sa.select(table, _OUTLIVED.label("outlived")).where(table.c.node == node, table.c.tm_expire > now)
+        query = query.order_by(table.c.tm_create)
         async with connection.stream(query) as rows:
             async for some in rows.partitions(READ_AT_ONCE):
                 take(some)
@@ -66,7 +77,8 @@ async def of_extensions(
     """The bindings of these extensions that are not over, the oldest first; without those of the node `other_than`,
     which knows its own better."""
     table, found = bindings.c, dict[str, list[Row]]()
-    query = sa.select(bindings).where(table.tm_expire > now, table.node != other_than).order_by(table.tm_create)
+    query = sa.select(bindings).where(table.tm_expire > now, table.node != other_than, ~_OUTLIVED)
+    query = query.order_by(table.tm_create)
     for some in _portions(list(names)):
         for row in (await executor.execute(query.where(table.extension.in_(some)))).mappings():
             found.setdefault(row["extension"], []).append(dict(row))

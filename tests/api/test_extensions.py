@@ -280,3 +280,19 @@ async def test_contacts_of_other_nodes_are_shown_and_ended_there(api_on: Api) ->
         query = sa.select(tables.changes.c.resource_id, tables.changes.c.key).where(tables.changes.c.kind == "contact")
         assert [tuple(found) for found in await connection.execute(query)] == [(UUID(ids[0]), "alice")]
     await mine.delete(f"{PATH}/{made['id']}/contacts/{ids[0]}", 404)
+
+
+async def test_the_phones_of_one_that_is_gone_are_not_shown_to_who_has_its_name(api_on: Api) -> None:
+    mine = await api_on.client()
+    made = await mine.post(PATH, {"name": "alice", "password": PASSWORD})
+    now = api_on.store.clock()
+    row = {"extension": "alice", "contact": "<sip:a@10.0.0.9>", "uri": "sip:a@10.0.0.9", "listener": "udp/192.0.2.1:0"}
+    row |= {"source": "192.0.2.7", "host": "192.0.2.7", "port": 5071, "node": "sip2", "id": str(uuid4())}
+    async with api_on.store.write() as transaction:
+        times = {"tm_create": now, "tm_expire": now + timedelta(seconds=600)}
+        await transaction.execute(sa.insert(tables.bindings), row | times)
+    assert len((await mine.get(f"{PATH}/{made['id']}"))["contacts"]) == 1
+    await mine.delete(f"{PATH}/{made['id']}")
+    again = await mine.post(PATH, {"name": "alice", "password": PASSWORD})
+    assert (again["registered"], again["contacts"]) == (False, [])
+    assert (await mine.get(f"{PATH}/{again['id']}"))["contacts"] == []

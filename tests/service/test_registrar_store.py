@@ -6,15 +6,20 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 
+from engine.sip.auth.digest import ha1_of_each
 from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
+from routing.directory.extensions import write_ha1
+from routing.identifiers import NIL
 from service.phones.binding_store import BindingStore
 from store.database import tables
 from store.database.errors import StoreError
+from store.rows import insert, soft_delete
 from tests.service.conftest import until
 
 Run = Callable[..., None]
@@ -206,6 +211,38 @@ def test_an_extension_that_is_gone_is_not_restored(run: Run, store_url: str) -> 
         await until_stored(bench, first.node, 2)
         second = await restarted(bench, first, store_url, extensions=EXTENSIONS[1:])
         assert (known(second.node), len(known(second.node, "bob"))) == ([], 1)
+
+    run(test)
+
+
+def test_who_has_the_name_of_one_that_is_gone_has_not_its_phones_after_a_restart(run: Run, store_url: str) -> None:
+    """Another node has taken both changes meanwhile: none of them is news here."""
+
+    async def test(bench: Any) -> None:
+        first = await started(bench, store_url, extensions=[])
+        store, rows = first.node.storage.store, tables.extensions
+        values = dict.fromkeys(("display_name", "caller_id", "mailbox", "declared_in", "detail"), "")
+        values |= {"realm": "trunkline", "caller_ids": [], "max_calls": 4, "max_contacts": 10, "status": "active"}
+        values |= {"customer_id": UUID(int=1), "call_flow_id": NIL}
+        for name, password in (("alice", "s3cret"), ("bob", "b0b")):
+            ha1 = store.vault.seal(write_ha1(ha1_of_each(name, "trunkline", password)))
+            async with store.write() as transaction:
+                row = await insert(transaction, rows, values | {"name": name, "ha1": ha1})
+                transaction.changed("extension", row["id"], name)
+        await until(lambda: first.node.directory.extension("bob") is not None, "the extensions")
+        await Registering(bench, first).up()
+        await Registering(bench, first, name="bob").up()
+        await until_stored(bench, first.node, 2)
+        await first.node.storage.feed.close()  # it hears of nothing any more, as when it is down
+        async with store.write() as transaction:
+            gone = (await transaction.execute(sa.select(rows).where(rows.c.name == "alice"))).mappings().one()
+            await soft_delete(transaction, rows, gone["id"])
+        async with store.write() as transaction:
+            await insert(transaction, rows, values | {"name": "alice", "ha1": gone["ha1"], "customer_id": UUID(int=2)})
+        second = await restarted(bench, first, store_url, extensions=[])
+        assert second.node.directory.extension("alice").customer_id == UUID(int=2)
+        assert (known(second.node), len(known(second.node, "bob"))) == ([], 1)
+        assert [row["extension"] for row in await until_stored(bench, second.node, 1)] == ["bob"]
 
     run(test)
 
