@@ -59,7 +59,12 @@ class CertificateReader:
         problems = [str(fault) for fault in faults]
         if problems != self._told:
             for problem in problems:
-                self._log.error("certificate not read: the old one is shown", setting=self._setting, problem=problem)
+                self._log.error(
+                    "certificate not read: the old one is shown",
+                    setting=self._setting,
+                    problem=problem,
+                    hint="correct the file, or its name in the configuration: it is read again within a minute",
+                )
             self._told = problems
         if found != before:
             for certificate in found:
@@ -68,7 +73,7 @@ class CertificateReader:
                     self._log.info(
                         "certificate read", setting=self._setting, names=certificate.names.shown, until=until
                     )
-        self.certificates.show(found, settings)
+        self.certificates.show(found, settings, unread=len(faults))
         self._tell_of_ends()
 
     def _tell_of_ends(self) -> None:

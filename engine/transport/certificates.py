@@ -74,6 +74,7 @@ class Certificates:
     Attributes:
         shown: In the order of the settings.
         settings: What they were read by.
+        unread: How many of them have files that cannot be used any more.
     """
 
     def __init__(self, settings: ServerTls) -> None:
@@ -85,14 +86,18 @@ class Certificates:
             raise CertificateError("no certificate is given")
         self.settings = settings
         self.shown = found
+        self.unread = 0
 
     def read(self, settings: ServerTls | None = None) -> tuple[tuple[Certificate, ...], list[CertificateError]]:
         """What the files hold: those that have not changed as they are, and what is wrong with those that cannot be
         used, in whose place stands what was read from the same files before."""
         return read_certificates(settings or self.settings, self.shown, changed=settings not in (None, self.settings))
 
-    def show(self, certificates: tuple[Certificate, ...], settings: ServerTls | None = None) -> None:
-        """Use these for handshakes that begin from now on."""
+    def show(
+        self, certificates: tuple[Certificate, ...], settings: ServerTls | None = None, *, unread: int = 0
+    ) -> None:
+        """Use these for handshakes that begin from now on. `unread`: how many could not be read again."""
+        self.unread = unread
         if certificates:
             self.shown = certificates
         self.settings = settings or self.settings

@@ -384,14 +384,18 @@ class TcpTransport:
     def _look_after(self, connection: Connection, now: float) -> None:
         owed, stalled, limits = connection.owed_since, connection.stalled_since, self.limits
         if owed is not None and now - owed > connection.patience:
-            self.timed_out += 1
-            connection.abort("no complete message in time")
+            self._slow(connection)
         elif stalled is not None and now - stalled > limits.stall_timeout:
             self.timed_out += 1
             connection.abort("the peer takes no more data")
         elif not connection.kept and now - connection.last_traffic > limits.idle_timeout:
             self.timed_out += 1
             connection.close()
+
+    def _slow(self, connection: Connection) -> None:
+        """It owes the rest of a message for too long."""
+        self.timed_out += 1
+        connection.abort("no complete message in time")
 
 
 def _detect_dead_peer(sock: socket.socket, stall_timeout: float) -> None:

@@ -32,7 +32,7 @@ class TlsTransport(TcpTransport):
     A connection that we made is used for the name that it was verified for alone (RFC 5922 §7.3), and under the same
     terms; one that was accepted by those alone who came by it, whom its address says little of.
 
-    Public counters beside those of `TcpTransport`: `handshakes_failed`.
+    Public counters beside those of `TcpTransport`: `handshakes_failed`, `handshakes_slow` (not complete in time).
     """
 
     name = "tls"
@@ -48,7 +48,7 @@ class TlsTransport(TcpTransport):
             replace(spec.limits, silent_per_source=spec.limits.handshakes_per_source), self._has_room
         )
         self.handshakes = Handshakes(self._loop, spec.limits, self._late)
-        self.handshakes_failed = 0
+        self.handshakes_failed = self.handshakes_slow = 0
         self._aliases: dict[tuple[str, int], SecureConnection] = {}
         self._contexts = ClientContexts(lambda: self.certificates.settings.minimum)
 
@@ -98,7 +98,7 @@ class TlsTransport(TcpTransport):
             self.sink.insecure(connection.flow, fault)
 
     def _late(self, connection: Handshaking) -> None:
-        self.timed_out += 1
+        self.handshakes_slow += 1
         connection.abort("no complete handshake in time")
 
     def lost(self, connection: Connection) -> None:

@@ -65,7 +65,7 @@ class WsTransport(TcpTransport):
     """A listener for WebSocket connections. It makes none: what is sent to a flow whose connection is gone fails at
     once.
 
-    Public counters: see `TcpTransport`; `refused` has refused upgrades too, for where they come from.
+    Public counters beside those of `TcpTransport`: `upgrades_refused`, `upgrades_slow` (not complete in time).
     """
 
     name = "ws"
@@ -75,6 +75,7 @@ class WsTransport(TcpTransport):
     def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
         super().__init__(sock, sink, spec)
         self.options: WebSocketOptions = spec.websocket
+        self.upgrades_refused = self.upgrades_slow = 0
 
     def _has_room(self, host: str) -> bool:
         # Until a proxy has said whom it connects for, its connections are no stranger's.
@@ -122,9 +123,7 @@ class WsTransport(TcpTransport):
         """Whether a connection may become a WebSocket, by where it comes from."""
         flow = connection.flow
         assert flow is not None
-        refusal = self._forwarded(connection, asked.forwarded) if self._is_proxy(flow.host) else None
-        self.refused += refusal is not None
-        return refusal
+        return self._forwarded(connection, asked.forwarded) if self._is_proxy(flow.host) else None
 
     def _is_proxy(self, host: str) -> bool:
         if not self.options.proxies:
@@ -149,6 +148,23 @@ class WsTransport(TcpTransport):
         connection.write_buffer = self.limits.write_buffer if known else self.limits.stranger_write_buffer
         connection.flow = self._page_at(host, connection)
         return None
+
+    def lost(self, connection: Connection) -> None:
+        """See `TcpTransport.lost`."""
+        super().lost(connection)
+        framer = connection.framer
+        assert isinstance(framer, WebSocketFramer)
+        if framer.ended and not framer.upgraded:
+            self.upgrades_refused += 1
+
+    def _slow(self, connection: Connection) -> None:
+        framer = connection.framer
+        assert isinstance(framer, WebSocketFramer)
+        if framer.upgraded:
+            super()._slow(connection)
+        else:
+            self.upgrades_slow += 1
+            connection.abort("no complete upgrade in time")
 
     # -- pings (RFC 7118 §6)
 

@@ -102,6 +102,11 @@ class WebSocketFramer:
         self.pinged_at: float | None = None
 
     @property
+    def upgraded(self) -> bool:
+        """Whether it is, or has been, a WebSocket."""
+        return self._protocol is not None
+
+    @property
     def partial(self) -> bool:
         """True until the upgrade, and while a fragmented message waits for its end."""
         return not self.ready or self._parts is not None

@@ -3,10 +3,13 @@
 from engine.media.rtp.counters import REFUSED
 from service.metrics.registry import Metrics, Readings, Sources
 
-# Counters of the listeners (`engine.transport.tcp.TcpTransport`), by what the metric says.
+# Counters of the listeners (`TcpTransport`, `TlsTransport`, `WsTransport`), by what the metric says.
 _CLOSED = {
     "refused": "refused",
     "handshake": "handshakes_failed",
+    "handshake_slow": "handshakes_slow",
+    "upgrade": "upgrades_refused",
+    "upgrade_slow": "upgrades_slow",
     "slow": "timed_out",
     "framing": "framing_errors",
     "displaced": "displaced",
@@ -62,6 +65,11 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
                 yield str(shown.files.certificate), shown.not_after.timestamp()
 
     metrics.gauges_of("tls_certificate_not_after_seconds", "When certificates end, in Unix time.", "certificate", ends)
+    metrics.gauge_of(
+        "tls_certificates_unread",
+        "Certificates whose files cannot be used, so that the old one is shown.",
+        lambda: sum(certificates.unread for certificates in sources.certificates),
+    )
     metrics.gauges_of("subscriptions", "Subscriptions of phones.", "package", lambda: sources.subscriptions().items())
     metrics.gauge_of("bans", "Addresses that are banned.", lambda: len(sources.bans.bans()))
 

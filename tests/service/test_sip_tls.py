@@ -78,10 +78,13 @@ def test_sighup_shows_new_certificates_and_keeps_the_old_one_where_a_file_is_bad
         assert (await engine.reload(bench.document(sip=section(files))))["event"] == "reloaded"
         line = await engine.log.wait("certificate not read: the old one is shown")
         assert line["problem"].startswith(f"{files.key}: no private key in PEM")
+        assert (line["setting"], line["hint"][:16]) == ("sip.tls.certificates", "correct the file")
+        assert engine.node.certificates.unread == 1
         assert await names(engine, authority) == (("DNS", "new.example"),)
         other = authority.issue("other.example")
         await engine.reload(bench.document(sip=section(other)))
         assert await names(engine, authority) == (("DNS", "other.example"),)
+        assert engine.node.certificates.unread == 0
         assert not engine.log.named("reload")
 
     run(test)

@@ -249,7 +249,7 @@ def test_an_upgrade_that_does_not_get_finished_ends_the_connection(run: Any, rec
         dripping.cancel()
         with suppress(asyncio.CancelledError, ConnectionError):
             await dripping
-        assert (transport.timed_out, sink.messages, sink.strange) == (1, [], [])
+        assert (transport.upgrades_slow, transport.timed_out, sink.messages, sink.strange) == (1, 0, [], [])
         await ended(transport)
 
     run(test)
@@ -677,6 +677,7 @@ def test_over_tls_it_is_the_same(run: Any, recorder: Any, certificates: Certific
         refused = await Browser.connect(transport)
         assert (await refused.ask(upgrade(subprotocol=None)))[0] == 400
         assert await refused.rest() == b""
+        await sink.until(lambda: transport.upgrades_refused == 1)
         wrong = await Browser.upgraded(transport)
         wrong.send(frame(3, b""), frame(TEXT, REQUEST))
         while (received := await wrong.receive())[0] == PING:
