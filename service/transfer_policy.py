@@ -78,8 +78,8 @@ class TransferPolicy:
         return call.remote.host == replaced.remote.host
 
     def same_peer(self, one: Call, other: Call) -> bool:
-        """See `flows.calls.services.TransferPolicy`: at one address; and where it has logged in for both, with one
-        name."""
+        """See `flows.calls.services.TransferPolicy`: at one address; and where both are of extensions that have logged
+        in, of one."""
         if one.remote.host != other.remote.host:
             return False
         logins = {login for call in (one, other) if (login := self._login(call))}
@@ -89,9 +89,13 @@ class TransferPolicy:
         return self.rule == "all" or (self.rule == "clients" and source.kind == "client")
 
     def _login(self, call: Call) -> Login | None:
-        """What the caller has logged in with, None for one that has not."""
-        record = self._registry.get(call.id)
-        return None if record is None or call.direction != "incoming" else login_of(record)
+        """What a caller has logged in with, and what the phone has that was called by the way that it registered: there
+        may be others' phones at its address. None for everybody else."""
+        if call.direction == "incoming":
+            record = self._registry.get(call.id)
+            return None if record is None else login_of(record)
+        phone = None if self._phones is None else self._phones.extension_at(call.remote)
+        return None if phone is None else (phone.realm, phone.name)
 
 
 class ReplacesIntake:

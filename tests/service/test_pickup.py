@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -292,3 +293,79 @@ def test_a_number_that_is_withheld_is_not_told(world: World) -> None:
     bob.answer(rung(bob), 486)
     world.wait(0.3)
     dave.all_told()
+
+
+# ---- who shares an address with one who talks (a NAT, an office of several customers), and has read its messages
+
+
+def talking(world: World) -> tuple[Phone, Phone, str]:
+    """alice and bob, and bob's call as Replaces has it."""
+    [bob] = register(world, "bob", BOB)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    invite = rung(bob)
+    bob.answer(invite, 200, body=ANSWER, tag=bob.tag)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    return alice, bob, f"{invite.call_id};to-tag={invite.from_tag};from-tag={bob.tag}"
+
+
+def in_dialog(phone: Phone) -> Phone:
+    """It speaks in the dialog of the call that it has answered."""
+    phone.call_id, phone.remote_tag = rung(phone).call_id, rung(phone).from_tag
+    return phone
+
+
+def part(world: World, alice: Phone, other: Phone) -> None:
+    other.request("BYE", cseq=900)
+    world.wait(0.5)
+    assert other.statuses("BYE") == [200]
+    alice.answer(alice.requests("BYE")[-1], 200)
+    world.wait(0.5)
+
+
+def test_a_call_of_a_phone_that_was_rung_is_replaced_by_its_own_extension(world: World) -> None:
+    alice, bob, replaces = talking(world)
+    leg = world.phone(BOB, 5062)
+    call(leg, "bob", login="bob", headers=f"Replaces: {replaces}\r\nRequire: replaces\r\n")
+    alice.answer(reinvited(alice), 200, body=OFFER)
+    world.wait(0.5)
+    assert heard(leg).status == 200
+    leg.ack()
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+    part(world, alice, leg)
+
+
+@pytest.mark.parametrize("name", ["mallory", "dave"])
+def test_who_shares_an_address_with_it_takes_no_call_of_its_by_replaces(world: World, name: str) -> None:
+    alice, bob, replaces = talking(world)
+    response = call(world.phone(BOB, 5062), "bob", login=name, headers=f"Replaces: {replaces}\r\nRequire: replaces\r\n")
+    assert response.status == 403
+    assert not bob.requests("BYE") and not [one for one in alice.requests("INVITE") if one.to_tag]
+    part(world, alice, in_dialog(bob))
+
+
+@pytest.mark.parametrize("name", ["mallory", "dave"])
+def test_who_shares_an_address_with_it_joins_no_call_of_its_by_refer(world: World, name: str) -> None:
+    alice, bob, replaces = talking(world)
+    thief = world.phone(BOB, 5062)
+    (victim,) = register(world, name, DAVE)
+    call(thief, name, login=name)
+    invite = rung(victim)
+    victim.answer(invite, 200, body=OF_DAVE, tag=victim.tag)
+    world.wait(0.5)
+    thief.final("INVITE")
+    thief.ack()
+    thief.request("REFER", f"Refer-To: <sip:{ENGINE}?Replaces={quote(replaces, safe='')}>\r\n")
+    world.wait(0.5)
+    assert thief.statuses("REFER") == [202]
+    for said in (b"SIP/2.0 100", b"SIP/2.0 481"):
+        notify = thief.requests("NOTIFY")[-1]
+        assert notify.body.startswith(said)
+        thief.answer(notify, 200)
+        world.wait(0.5)
+    assert not [one for one in (*alice.requests("INVITE"), *victim.requests("INVITE")) if one.to_tag]
+    part(world, in_dialog(victim), thief)
+    part(world, alice, in_dialog(bob))
