@@ -11,6 +11,7 @@ call of its own, with its own record.
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from engine.call import Call
 from engine.sip.message.grammar import ParseError
@@ -28,6 +29,7 @@ from flows.transfer.parties import MAX_TRANSFERS, Connect, ConnectedPair, Transf
 from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_successor, run_with_leg
 from routing.access.admission import Refuse, RingExtension, Source, judge
 from routing.directory.number_source import NumberUnavailable
+from routing.identifiers import same_customer
 from routing.numbers.normalise import normalise_dialled
 
 
@@ -102,7 +104,7 @@ async def _carry_out(pair: ConnectedPair, request: TransferRequest, policy: Tran
     request.accept()
     context.budget.transfers += 1
     if request.by == "callee":
-        return await _callee_leaves(pair, target, request)
+        return await _callee_leaves(pair, target, request, policy)
     return await _caller_leaves(pair, target, request)
 
 
@@ -190,9 +192,12 @@ async def _address(context: CallContext, target: SipUri | TelUri | str, source: 
 # ---- the callee leaves
 
 
-async def _callee_leaves(pair: ConnectedPair, address: Address, request: TransferRequest) -> bool:
+async def _callee_leaves(
+    pair: ConnectedPair, address: Address, request: TransferRequest, policy: TransferPolicy
+) -> bool:
     context, close = pair.context, pair.close
     connected = False
+    payer, context.payer = context.payer, _payer(context, policy.source_of(request, context.record))
     # What the callee costs ends with it, however long the caller goes on to talk.
     pair.leg.on_end = lambda _leg: close()
 
@@ -211,11 +216,18 @@ async def _callee_leaves(pair: ConnectedPair, address: Address, request: Transfe
         request.failed(487, "Request Terminated")
         raise
     finally:
-        context.on_dialled = None
+        context.on_dialled, context.payer = None, payer
     if not connected:
         _note(context.record, request, address, f"{result.status} ({result.sip_status})")
         request.failed(result.sip_status or 480, result.reason)
     return connected
+
+
+def _payer(context: CallContext, source: Source | None) -> UUID | None:
+    """`CallContext.payer` while that is dialled which a callee has asked for. The platform's flows ring everybody's
+    phones: one of a customer orders at that customer's cost."""
+    asks = None if source is None else source.customer_id
+    return context.payer if asks is None or same_customer(asks, context.customer_id) else asks
 
 
 # ---- the caller leaves

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
@@ -369,3 +370,46 @@ def test_who_shares_an_address_with_it_joins_no_call_of_its_by_refer(world: Worl
     assert not [one for one in (*alice.requests("INVITE"), *victim.requests("INVITE")) if one.to_tag]
     part(world, in_dialog(victim), thief)
     part(world, alice, in_dialog(bob))
+
+
+@pytest.mark.parametrize("pays", [ONE, OTHER])
+def test_who_is_called_by_the_platform_and_transfers_the_call_pays_for_that(
+    monkeypatch: pytest.MonkeyPatch, pays: UUID
+) -> None:
+    """RFC 5589: as if the transferor had dialled the target itself; the platform's flow rings everybody's phones."""
+    destinations = [{"type": "extension", "target": "bob"}]
+    world = World(
+        monkeypatch,
+        configured(
+            providers=[{"name": "carrier", "hostname": TRUNK}],
+            routes=[{"target": "all", "provider": "carrier"}],
+            numbers=[{"number": "+15551234567", "call_flow": "to bob"}],
+            flows=[{"name": "to bob", "actions": [{"type": "connect", "option": {"destinations": destinations}}]}],
+        ),
+    )
+    asked = []
+    router = type(world.node.flows.calls.router)
+    genuine = router.hunt
+
+    def hunt(self: Any, target: str, **more: Any) -> Any:
+        asked.append((target, more["customer_id"]))
+        return genuine(self, target, **more)
+
+    monkeypatch.setattr(router, "hunt", hunt)
+    extend(world, "bob", customer_id=pays)
+    [bob] = register(world, "bob", BOB)
+    trunk = world.phone(TRUNK)
+    call(trunk, "+15551234567")
+    bob.answer(rung(bob), 200, body=ANSWER, tag=bob.tag)
+    world.wait(0.5)
+    trunk.final("INVITE")
+    trunk.ack()
+    in_dialog(bob).request("REFER", f"Refer-To: <sip:+15559990000@{ENGINE}>\r\n", cseq=700)
+    world.wait(0.5)
+    assert bob.statuses("REFER") == [202]
+    assert asked == [("+15559990000", pays)]
+    far = [one for one in trunk.requests("INVITE") if not one.to_tag][-1]
+    trunk.answer(far, 486)
+    world.wait(1)
+    assert world.node.flows.calls.registry.newest()[0].customer_id not in (ONE, OTHER)
+    world.close()
