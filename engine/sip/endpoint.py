@@ -5,6 +5,7 @@ opens something new (§8.2). There is no socket, task, clock or random source in
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from engine.sip.capabilities import SUPPORTED
@@ -170,7 +171,10 @@ class Endpoint(Core):
         """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""
         if data is None:
             for lost in [client for client in self.transactions.clients.values() if flow.carries(client.flow)]:
-                lost.fail(error, now)
+                # A connection that is closed is no answer to an INVITE, which may be at work, and whose responses may
+                # come over another one (§18.2.2): its timers run on. Nobody connects to us for WebSocket's anew so.
+                if lost.method != "INVITE" or not flow.transport.connects:
+                    lost.fail(error, now)
             return
         if data.startswith(b"SIP/2.0 "):
             return  # a response: the request's retransmission, or Timer H, settles it
@@ -468,7 +472,7 @@ class Endpoint(Core):
         plain = request.plain_via
         if plain and ";rport" in line:
             request.top_via = line.replace(";rport", f";received={host};rport={flow.port}", 1)
-            return flow
+            return _at_port(flow, _port_of(request.sent_by)) if flow.transport.reliable else flow
         if plain:
             sent_from, _, port = request.sent_by.rpartition(":")
             if sent_from == host:
@@ -481,12 +485,27 @@ class Endpoint(Core):
             via.params["received"] = host
         others = split_list(line)[1:] if "," in line else []
         request.top_via = ", ".join([str(via), *others])
+        if flow.transport.reliable:
+            return _at_port(flow, via.port or 0)
         return flow if noted else _at_port(flow, via.port or 5060)
 
 
 def _at_port(flow: Flow, port: int) -> Flow:
-    """Where a datagram is answered whose Via has this port; over a connection, the connection (§18.2.2)."""
-    return flow if port == flow.port or flow.transport.reliable else Flow(flow.transport, flow.host, port)
+    """Where a request is answered whose Via has this port: over its connection, and where that is gone, over one to
+    this port of where it came from (§18.2.2)."""
+    transport = flow.transport
+    if port == flow.port:
+        return flow
+    if not transport.reliable:
+        return Flow(transport, flow.host, port)
+    connected = flow.connection is not None and transport.connects
+    return replace(flow, port=port or 5060 + (transport.name in SECURE)) if connected else flow
+
+
+def _port_of(sent_by: str) -> int:
+    """The port of a sent-by; 0 for none."""
+    port = sent_by[sent_by.rfind("]") + 1 :].partition(":")[2]
+    return int(port) if port else 0
 
 
 def _quotable(text: str) -> str:

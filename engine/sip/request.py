@@ -137,7 +137,7 @@ class OutgoingRequest:
         if not self.flows:
             return False
         if self.transaction is not None:
-            self.transaction.quiet()
+            self.transaction.quiet(now)
             self.transaction = None
         self.send_to(self.flows, now)
         return True

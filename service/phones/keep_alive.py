@@ -200,7 +200,7 @@ class _Asking:
         request, self._request = self._request, None
         if request is not None:
             if request.transaction is not None:
-                request.transaction.quiet()
+                request.transaction.quiet(now)
             request.abandon(now)
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:

@@ -203,7 +203,7 @@ def test_a_transport_error_after_the_final_response_is_nobodys_business() -> Non
 def test_quiet_stops_retransmissions_and_still_hears() -> None:
     asker = Asker("INVITE")
     asker.stage.run(0.6)
-    asker.transaction.quiet()
+    asker.transaction.quiet(asker.stage.now)
     asker.stage.run(20)
     assert asker.wire.times(100.0) == [0.0, 0.5]
     asker.hear(200)

@@ -233,9 +233,11 @@ class InviteClient(Session):
         if request.transaction.state == "proceeding":
             request.cancel(request.transaction, self._cancel_reason, now)
         else:
-            # Nothing may be cancelled before a provisional response (§9.1); nothing more is asked of a silent peer.
+            # Nothing may be cancelled before a provisional response (§9.1). Nothing more is asked of a silent peer; one
+            # that only its caller has left goes on being asked, so that what it then says can be answered by a CANCEL.
             request.flows = []
-            request.transaction.quiet()
+            if kind != "cancelled":
+                request.transaction.quiet(now)
 
     def _report(self, kind: InviteFailure, status: int, reason: str, response: Response | None, now: float) -> None:
         """Report the failure to the owner, once."""

@@ -122,10 +122,11 @@ class ClientTransaction:
         self.cause = cause
         self.fire("error", now)
 
-    def quiet(self) -> None:
-        """Retransmit no more, but stay to hear a late response: the user has given up on this peer."""
+    def quiet(self, now: float) -> None:
+        """Retransmit no more, but stay for 64*T1 to hear a late response: the user has given up on this peer."""
         if self.state in ("calling", "trying"):
             self.retransmit_at = NEVER
+            self.expire_at = now + self.transactions.timers.timeout
             self.transactions.deadlines.set(self, self.expire_at)
 
     def give_up(self, now: float) -> None:
