@@ -493,6 +493,26 @@ class TestServer:
         assert old in made
         assert verify(issuer, made.replace(old, new, 1)).reason == "malformed"
 
+    @pytest.mark.parametrize("filler", ["a=b,", ",", 'a="\\"",', "x"])
+    def test_credentials_without_end_are_not_read(self, filler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody has to be anybody to send them, and each realm of ours would read them again."""
+        issuer = server()
+        good = credentials(client(issuer.challenges(100.0)))
+        room = digest_server.LONGEST - len(good)
+        others = ["Basic " + "x" * 94] * (room // 100)
+        read: list[str] = []
+        genuine = digest_server.parse_schemes
+
+        def spy(value: str) -> list[tuple[str, dict[str, str]]]:
+            read.append(value)
+            return genuine(value)
+
+        monkeypatch.setattr(digest_server, "parse_schemes", spy)
+        assert verify(issuer, "Digest " + filler * 15_000).reason == "malformed"
+        assert verify(issuer, *others, good, "Basic " + "x" * 100).reason == "malformed"
+        assert not read
+        assert verify(issuer, *others, good).accepted
+
     def test_hex_in_upper_case_and_quoted_numbers_are_read(self) -> None:
         issuer = server(algorithms=["MD5"])
         made = credentials(client(issuer.challenges(99.0)))

@@ -2,9 +2,9 @@
 
 import hmac
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote as percent_decode
 
 from engine.sip.auth.digest import ALGORITHMS, ha1, inner, parse_schemes, response
@@ -14,6 +14,10 @@ from engine.sip.message.uri import SipUri, parse_uri
 _COUNT = re.compile(r"[0-9A-Fa-f]{8}")
 _NONCE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})\.[0-9a-f]{32}")
 
+
+LONGEST: Final = 8192
+"""Characters of all credentials of a request together, those for other realms too. To read 60 KB of parameters would
+take 10 ms for each realm that we have, and whoever sends them need not be anybody."""
 
 _NOBODYS = "0" * 64
 _AHEAD = 60_000  # ms that the clock of another node may be ahead of ours
@@ -129,7 +133,7 @@ class DigestServer:
 
     def verify(
         self,
-        values: Iterable[str],
+        values: Sequence[str],
         *,
         method: str,
         uri: str,
@@ -144,6 +148,8 @@ class DigestServer:
         another one are refused (RFC 7616 §3.4.6); "" leaves that out. `source` is as for `challenges`. Credentials of
         other schemes or realms count as none (RFC 3261 §22.3, RFC 4475 §3.3.7).
         """
+        if sum(map(len, values)) > LONGEST:
+            return Verdict(False, "", "malformed")
         try:
             schemes = [parts for value in values for parts in parse_schemes(value)]
         except ParseError:
