@@ -114,7 +114,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
     IFS=: read -r program package tests <<<"$peer"
     [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
   done
-  echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban haproxy kamailio postgresql redis-server rtpengine-daemon)" >&2
+  echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban haproxy kamailio nginx postgresql redis-server rtpengine-daemon)" >&2
 fi
 
 cd "$(dirname "$0")/.."
