@@ -179,9 +179,10 @@ class Intake:
             return (source if phone is None else phone_of_customer(phone.customer_id)), NO_LOGIN, phone
         login = self.logins.judge(request, flow.host, call_id)
         phone = self.logins.phone(login)
-        known_as = identify(self.directory, self.routing, flow.party, authenticated=login.accepted)
-        if phone is not None and known_as.kind == "client":
-            source = phone_of_customer(phone.customer_id)
+        if phone is not None:
+            known_as = identify(self.directory, self.routing, flow.party, authenticated=login.accepted)
+            if known_as.kind == "client":
+                source = phone_of_customer(phone.customer_id)
         return source, login, phone
 
     def trusted_phone(self, request: Request, flow: Flow) -> ExtensionRow | None:

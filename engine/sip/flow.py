@@ -85,7 +85,7 @@ class Flow:
     def under(self, terms: TlsTerms | None, domain: str = "") -> "Flow":
         """The same flow for a peer with these terms, unless it has its own. `domain`: its name, where no other was
         looked up."""
-        if not self.secure or (terms is None and not domain) or self.tls is not None:
+        if (terms is None and not domain) or self.tls is not None or not self.secure:
             return self
         return replace(self, tls=terms, domain=self.domain or domain)
 
@@ -140,7 +140,14 @@ class Flow:
 
     def contact(self, contact_host: str = "", *, sips: bool = False) -> str:
         """The Contact line that this peer is to see. `contact_host`: see `sent_by`."""
-        return f"Contact: <{'sips' if sips else 'sip'}:{self.own_address(contact_host, sips=sips)}>\r\n"
+        return self.contact_as(self.sent_by(contact_host), sips=sips)
+
+    def contact_as(self, sent_by: str, *, sips: bool = False) -> str:
+        """The same, where what this peer sees in our Via is known."""
+        name = self.transport.name
+        if sips:
+            return f"Contact: <sips:{sent_by}{'' if name == 'tls' else transport_parameter(name)}>\r\n"
+        return f"Contact: <sip:{sent_by}{transport_parameter(name)}>\r\n"
 
 
 def identity_of(names: Iterable[str], host: str) -> str:
@@ -161,15 +168,18 @@ WEB_PAGE: Final = "<page>"
 open. No certificate has this name."""
 
 
+_OF_A_PAGE: Final = f"{WEB_PAGE}@"
+
+
 def web_page_at(host: str) -> str:
     """The `Flow.identity` of a page in a browser at this address."""
-    return f"{WEB_PAGE}@{host}"
+    return _OF_A_PAGE + host
 
 
 def is_web_page(party: str) -> bool:
     """Whether a `Flow.party` is a page in a browser. Its address is that of who looks at the page, and gives no rights:
     any page on the Web may connect to what that browser reaches (RFC 6455 §10.2)."""
-    return party.startswith(f"{WEB_PAGE}@")
+    return party.startswith(_OF_A_PAGE)
 
 
 def address_of(party: str) -> str:

@@ -88,10 +88,11 @@ class OutgoingRequest:
     def compose(self, flow: Flow, branch: str) -> bytes:
         """The bytes for one flow."""
         transport = flow.transport
-        sent_by = flow.sent_by(self.contact_host)
-        contact = flow.contact(self.contact_host, sips=self.sips) if self.contact else ""
+        sent_by = flow.sent_by(self.contact_host) if self.contact_host else transport.sent_by(flow.host)
+        contact = flow.contact_as(sent_by, sips=self.sips) if self.contact else ""
+        via = ";rport" if flow.tls is None else flow.via
         text = (
-            f"{self.start}{transport.via_name} {sent_by}{flow.via};branch={branch}\r\n{self.head}{contact}{self.tail}"
+            f"{self.start}{transport.via_name} {sent_by}{via};branch={branch}\r\n{self.head}{contact}{self.tail}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
         )
         return text.encode("utf-8", "surrogateescape") + self.body
@@ -112,7 +113,7 @@ class OutgoingRequest:
         if not flows:
             self.fail(cause, now)
             return
-        self.send_to([flow.under(self.tls) for flow in flows], now)
+        self.send_to(flows if self.tls is None else [flow.under(self.tls) for flow in flows], now)
 
     def send_to(self, flows: list[Flow], now: float) -> None:
         """Send to the first of `flows`; the others are for when it fails (RFC 3263 §4.3)."""

@@ -66,31 +66,32 @@ class BanTable:
     """The score of each address that has any, and those that are banned. `clock`: monotonic seconds.
 
     Attributes:
+        banned: The bans by their sources, in the order of their ends; to be read only.
         observers: Told of each new ban.
     """
 
-    __slots__ = ("_bans", "_clock", "_most", "_ranks", "_suspects", "observers")
+    __slots__ = ("_clock", "_most", "_ranks", "_suspects", "banned", "observers")
 
     def __init__(self, clock: Callable[[], float], most: int = MAX_ADDRESSES) -> None:
         self._clock = clock
         self._most = most
-        self._bans: OrderedDict[str, Ban] = OrderedDict()  # in the order of their ends
+        self.banned: OrderedDict[str, Ban] = OrderedDict()  # in the order of their ends
         self._suspects: dict[str, list[_Point]] = {}
         # Suspects by their score, each rank in the order of the last misdeed: who goes first where room is needed.
         self._ranks: tuple[OrderedDict[str, None], ...] = tuple(OrderedDict() for _ in range(BAN_SCORE))
         self.observers: list[Callable[[Ban], None]] = []
 
     def __len__(self) -> int:
-        return len(self._bans) + len(self._suspects)
+        return len(self.banned) + len(self._suspects)
 
     def find(self, host: str) -> Ban | None:
         """The ban of an address, or of the web pages there (`web_page_at`); None where it may speak."""
-        if not self._bans:
+        if not self.banned:
             return None
         source = _counted(host)
-        ban = self._bans.get(source)
+        ban = self.banned.get(source)
         if ban is not None and self._clock() >= ban.until:
-            del self._bans[source]
+            del self.banned[source]
             return None
         return ban
 
@@ -100,7 +101,7 @@ class BanTable:
         now = self._clock()
         self._expire(now)
         source = _counted(host)
-        if source in self._bans:
+        if source in self.banned:
             return None  # it was on its way already
         known = [point for point in self._forget(source) if now - point.when < SCORE_WINDOW]
         if not (mark and any(point.mark == mark for point in known)):
@@ -112,7 +113,7 @@ class BanTable:
             self._suspects[source] = known
             self._ranks[score][source] = None
             return None
-        ban = self._bans[source] = Ban(address=source, score=score, reason=misdeed, since=now, until=now + BAN_SECONDS)
+        ban = self.banned[source] = Ban(address=source, score=score, reason=misdeed, since=now, until=now + BAN_SECONDS)
         for tell in self.observers:
             tell(ban)
         return ban
@@ -126,13 +127,13 @@ class BanTable:
         """End the bans of an address and of the web pages there, and return the first; None where there is none."""
         found = [ban for ban in (self.find(host), self.find(web_page_at(host))) if ban is not None]
         for ban in found:
-            del self._bans[ban.address]
+            del self.banned[ban.address]
         return found[0] if found else None
 
     def bans(self) -> list[Ban]:
         """Those that are banned, the latest first."""
         self._expire(self._clock())
-        return list(reversed(self._bans.values()))
+        return list(reversed(self.banned.values()))
 
     def _forget(self, source: str) -> list[_Point]:
         known = self._suspects.pop(source, [])
@@ -141,8 +142,8 @@ class BanTable:
         return known
 
     def _expire(self, now: float) -> None:
-        while self._bans and next(iter(self._bans.values())).until <= now:
-            self._bans.popitem(last=False)
+        while self.banned and next(iter(self.banned.values())).until <= now:
+            self.banned.popitem(last=False)
 
     def _make_room(self, now: float) -> bool:
         """Forget one suspect: one whose points are all too old, else the least guilty, of several the oldest."""

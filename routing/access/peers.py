@@ -44,8 +44,9 @@ class KnownPeers:
     def kind(self, party: str) -> PeerKind:
         """Who `party` is, a numeric address or more (`engine.sip.flow.Flow.party`). A provider is one before anything
         else (`routing.access.admission.identify`)."""
-        host, settings = address_of(party), self.settings
-        if not is_web_page(party):
+        settings = self.settings
+        host, page = (address_of(party), is_web_page(party)) if "@" in party else (party, False)
+        if not page:
             if self.directory.provider_at(party) is not None:
                 return "provider"
             if settings.trusted.filled and settings.trusted.find(host):
@@ -102,6 +103,8 @@ class KnownPeers:
 
     def banned(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`: providers, trusted networks and edges never are."""
+        if not self.bans.banned and self.denied is None:
+            return False  # asked for each message
         address = address_of(host)
         found = self.bans.find(address) or (is_web_page(host) and self.bans.find(host))
         if not found and (self.denied is None or not self.denied.find(address)):

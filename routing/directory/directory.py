@@ -85,9 +85,12 @@ class Directory:
     def provider_at(self, party: str) -> Provider | None:
         """The provider that a numeric address belongs to, or a peer with a certificate (`engine.sip.flow.Flow.party`);
         whose certificate says nothing here is who is at its address."""
-        trunk = self._with_certificate(party) if "@" in party else None
-        if trunk is None:
-            trunk = self._content.sources.find(address_of(party))
+        if "@" in party:
+            trunk = self._with_certificate(party)
+            if trunk is None:
+                trunk = self._content.sources.find(address_of(party))
+        else:
+            trunk = self._content.sources.find(party)
         return None if trunk is None else trunk.provider
 
     def provider_of(self, party: str) -> Provider | None:

@@ -53,7 +53,9 @@ class ProviderTls(BaseModel):
     @property
     def terms(self) -> TlsTerms | None:
         """As the engine is told; None where nothing is said."""
-        found = TlsTerms(
+        if self.verify and not (self.ca or self.certificate or self.names or self.allow_wildcards):
+            return None  # asked for each call
+        return TlsTerms(
             verify=self.verify,
             ca=self.ca,
             certificate=self.certificate,
@@ -61,4 +63,3 @@ class ProviderTls(BaseModel):
             names=tuple(self.names),
             allow_wildcards=self.allow_wildcards,
         )
-        return None if found == TlsTerms() else found

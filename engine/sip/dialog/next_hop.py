@@ -119,9 +119,11 @@ def way_back(dialog: Dialog, peers: Peers) -> Flow | None:
 def _leads_nowhere(dialog: Dialog) -> bool:
     """Whether the next hop has a name that is nobody's (RFC 2606 §2): so phones in browsers write that they have no
     address (RFC 7118 §5), and only the flow leads to them."""
-    with suppress(ParseError):
-        return is_nobodys(place_of(dialog.route()[2]).name)
-    return False
+    try:
+        name = place_of(dialog.route()[2] if dialog.route_set else dialog.remote_target).name
+    except ParseError:
+        return False
+    return name != "" and is_nobodys(name)
 
 
 def after_lookup(dialog: Dialog, flows: list[Flow], peers: Peers) -> list[Flow]:
@@ -202,7 +204,9 @@ def _located(
         ):
             done([], MISLEADING)
             return
-    found = [flow.under(dialog.tls, dialog.domain) for flow in after_lookup(dialog, flows, endpoint.peers)]
+    found = after_lookup(dialog, flows, endpoint.peers)
+    if dialog.tls is not None or dialog.domain:
+        found = [flow.under(dialog.tls, dialog.domain) for flow in found]
     if dialog.secure and found:
         found, cause = [flow for flow in found if flow.secure], NOT_SECURE
     done(found, cause)
