@@ -350,6 +350,7 @@ class Node:
             listens_at=self.agent.is_ours,
             clock=self._clock,
             log_phones=settings.log.level in ("debug", "info"),
+            after=self._after_write if self.storage and not self.storage.store.engines.in_memory else None,
         )
         self._keep_alive = KeepAlive(
             self.location,
@@ -397,6 +398,10 @@ class Node:
 
     def _on_register(self, request: Request, source: Flow, now: float) -> Answer:
         return self.registrar(request, source, now)
+
+    def _after_write(self, say: Callable[[float], None]) -> None:
+        assert self._binding_store is not None
+        self._binding_store.after(say)
 
     def _registers(self, name: str) -> bool:
         """Whether an extension may be registered."""

@@ -89,7 +89,11 @@ class Endpoint(Core):
             answer = answers(request, source, now)
             if answer.kept:
                 transaction = ServerTransaction(self.transactions, request, reply, self.token())
-                transaction.respond(answer.status, now, headers=answer.headers + self.server_line)
+                headers = answer.headers + self.server_line
+                if answer.after is None:
+                    transaction.respond(answer.status, now, headers=headers)
+                else:
+                    answer.after(lambda at: transaction.respond(answer.status, at, headers=headers))
             else:
                 self._answer(request, reply, answer.status, answer.headers)
 

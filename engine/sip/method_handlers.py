@@ -23,11 +23,13 @@ class Answer:
         status: Final status.
         headers: Further lines, each ended by CRLF.
         kept: Whether a retransmission is to get the same answer: something came of the request.
+        after: Where it may not be said yet: told what to call, with the time, once it may; None: at once.
     """
 
     status: int
     headers: str = ""
     kept: bool = False
+    after: Callable[[Callable[[float], None]], None] | None = None
 
 
 Answerer = Callable[[Request, Flow, float], Answer]

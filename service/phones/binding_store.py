@@ -1,13 +1,16 @@
 """Bindings in the store: read at the start, and written behind the REGISTERs, with the events of them.
 
-A REGISTER waits for no disk. What changes is gathered, and written about twice a second: what a phone has done several
-times meanwhile, once.
+A REGISTER is judged from memory, and its 200 waits until what came of it is written: nothing that was acknowledged is
+lost. What changes is gathered, and written a few times a second for all: what a phone has done several times meanwhile,
+once.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +31,13 @@ from store.resources.bindings import BindingNews, Row
 from store.store import Store
 
 WRITE_EVERY: Final = 0.5  # s
+ANSWERED_AFTER: Final = 0.2
+"""Seconds after the first REGISTER that waits for it until what has changed is written: less than T1, so that none is
+sent again (RFC 3261 §17.1.2.2)."""
+PATIENCE: Final = 2.0
+"""Seconds after which a REGISTER is answered whatever the store does."""
+MOST_WAITING: Final = 20_000
+"""REGISTERs that wait; more are answered at once."""
 LAST_TURN_WITHIN: Final = 5.0  # s
 RETRY_AFTER: Final = 2.0  # s after a write that failed
 MOST_NEWS: Final = 10_000
@@ -77,6 +87,8 @@ class BindingStore:
         self._failing = False
         self._loaded: list[tuple[str, str, int, Binding]] = []  # the listener of each, the phone's host and port
         self._texts: dict[str, str] = {}
+        self._waiting: list[Callable[[float], None]] = []  # answers to what has not been written yet
+        self._timers: set[asyncio.TimerHandle] = set()
         self._worker = Worker("bindings", self.write, first=WRITE_EVERY, every=WRITE_EVERY, failed=self._failed)
         location.observers.append(self._observe)
 
@@ -150,6 +162,9 @@ class BindingStore:
 
     async def close(self) -> None:
         """Write what is left."""
+        self._waiting = []
+        for timer in self._timers:
+            timer.cancel()
         await self._worker.close(LAST_TURN_WITHIN)
         try:
             await self.write()
@@ -198,10 +213,44 @@ class BindingStore:
         data = {"id": str(extension.id), "name": extension.name, "contact": contact, "cause": change.cause}
         self._news.append(BindingNews(kind, extension.customer_id, data, now))
 
+    # ---- answers
+
+    def after(self, say: Callable[[float], None]) -> None:
+        """Call this, with the time, once all is written that has changed until now; or after a while, for phones go on
+        where the store cannot be written to."""
+        if self._failing or not self._worker.running or len(self._waiting) >= MOST_WAITING:
+            say(self._clock())
+            return
+        self._waiting.append(say)
+        if len(self._waiting) == 1:
+            self._later(ANSWERED_AFTER, self._worker.wake)
+            self._later(PATIENCE, partial(self._say, self._waiting))
+
+    def _say(self, waiting: list[Callable[[float], None]]) -> None:
+        said = waiting[:]
+        waiting.clear()
+        for say in said:
+            say(self._clock())
+
+    def _later(self, seconds: float, work: Callable[[], object]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            work()
+
+        timer = asyncio.get_running_loop().call_later(seconds, run)
+        self._timers.add(timer)
+
     # ---- the worker
 
     async def write(self) -> None:
         """Write what has changed since the last time. What cannot be written is written next time."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            await self._write()
+        finally:
+            self._say(waiting)
+
+    async def _write(self) -> None:
         if not (self._changed or self._gone or self._news or self._anew):
             return
         if self._anew:

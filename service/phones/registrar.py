@@ -66,9 +66,11 @@ class Registrar:
         clock: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = _new_id,
         log_phones: bool = True,
+        after: Callable[[Callable[[float], None]], None] | None = None,
     ) -> None:
         """`listens_at`: whether an address is one of ours; `clock`: monotonic seconds; `log_phones`: a line per phone
-        that comes or goes, where somebody reads it."""
+        that comes or goes, where somebody reads it; `after`: see `Answer`."""
+        self._after = after
         self.policy = policy
         self.results: Counter[str] = Counter(dict.fromkeys(RESULTS, 0))
         self._location = location
@@ -138,7 +140,8 @@ class Registrar:
         if changes:
             self._location.apply(name, changes)
             self._peers.phone_at(accused(request, host), self.policy.max_expires)
-        return Answer(status=200, headers=outcome.headers, kept=True)
+        # What a phone is told is on the disk by then: else it would not be rung after a crash until it refreshes.
+        return Answer(status=200, headers=outcome.headers, kept=True, after=self._after if changes else None)
 
     def _ours(self, request: Request) -> bool:
         """Whether a Request-URI's host is one of ours (RFC 3261 §10.3 step 1).

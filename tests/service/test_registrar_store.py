@@ -58,8 +58,6 @@ class Registering:
         host, port = self.socket.getsockname()
         line = ""
         if self.session is not None:
-            password = {"alice": "s3cret", "bob": "b0b"}[self.name]
-            assert self.session.password == password
             line = f"Authorization: {self.session.authorization(method, 'sip:127.0.0.1', 'c0ffee')}\r\n"
         text = (
             f"{method} sip:127.0.0.1 SIP/2.0\r\n"
@@ -76,7 +74,7 @@ class Registering:
         if response.status == 401:
             challenge = choose(parse_challenges(response.lines("WWW-Authenticate")))
             assert challenge is not None
-            self.session = ClientSession(challenge, self.name, {"alice": "s3cret", "bob": "b0b"}[self.name])
+            self.session = ClientSession(challenge, self.name, "b0b" if self.name == "bob" else "s3cret")
         return response
 
     async def up(self) -> "Registering":
@@ -292,5 +290,39 @@ def test_a_call_after_a_restart_waits_for_a_phone_that_was_connected(run: Run, s
         await Registering(bench, second, "tcp").up()
         assert await waiting
         assert not await contacts.returned("alice", 20)  # once
+
+    run(test)
+
+
+def test_a_register_is_answered_when_it_is_written_and_where_it_cannot_be_too(
+    run: Run, store_url: str, monkeypatch: Any
+) -> None:
+    async def test(bench: Any) -> None:
+        engine = await started(bench, store_url)
+        phone = Registering(bench, engine)
+        await phone.connect()
+        await phone.register()
+        kept, written = engine.node._binding_store, asyncio.Event()
+        write = kept._write
+
+        async def slow() -> None:
+            await written.wait()
+            await write()
+
+        monkeypatch.setattr(kept, "_write", slow)
+        answer = asyncio.ensure_future(phone.register())
+        await until(lambda: len(engine.node.location) == 1, "a binding")
+        await until(lambda: not kept._waiting, "a turn of the writer")
+        assert not answer.done() and not await stored(engine.node)
+        written.set()
+        assert (await answer).status == 200
+        assert len(await stored(engine.node)) == 1
+
+        async def broken() -> None:
+            raise StoreError("no disk")
+
+        monkeypatch.setattr(kept, "_write", broken)
+        assert (await phone.register()).status == 200
+        assert (await phone.register()).status == 200  # at once: nothing is written for now
 
     run(test)
