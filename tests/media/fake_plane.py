@@ -142,13 +142,22 @@ class Dialog(Everybody):
     """What the signalling with a peer shows of it, as the test says; and the engine's `Peers`."""
 
     def __init__(
-        self, peer_host: str = PEER[0], *, receives: bool = False, opening: bool = True, known: bool = False
+        self,
+        peer_host: str = PEER[0],
+        *,
+        receives: bool = False,
+        opening: bool = True,
+        known: bool = False,
+        phone: bool = False,
     ) -> None:
         self.peer_host = self.party = peer_host
-        self.receives, self.opening, self.is_known = receives, opening, known
+        self.receives, self.opening, self.is_known, self.is_phone = receives, opening, known or phone, phone
 
     def known(self, host: str) -> bool:
         return self.is_known
+
+    def declared(self, host: str) -> bool:
+        return self.is_known and not self.is_phone
 
     def acknowledge(self) -> None:
         """The ACK of the INVITE."""

@@ -85,6 +85,26 @@ def test_a_known_peer_names_whom_it_likes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("own", "nearer", "others"),
+    [
+        ("203.0.113.5", ["127.0.0.1", "169.254.169.254", "10.0.0.1", "192.168.1.1", "100.64.0.9"], [THIRD, OTHER]),
+        ("2001:db8::1", ["::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1"], ["2001:db8:9::1"]),
+        ("192.168.1.2", ["127.0.0.1", "169.254.169.254"], ["10.0.0.1", "192.168.1.3", OTHER]),
+    ],
+)
+@pytest.mark.parametrize("receives", [True, False])
+def test_a_phone_that_has_logged_in_leads_no_media_into_a_nearer_network(
+    own: str, nearer: list[str], others: list[str], receives: bool
+) -> None:
+    consent = Dialog(own, phone=True, receives=receives).consent(float)
+    consent.describe({*nearer, *others})
+    assert all(consent.proven(host) for host in (own, *others))
+    assert not any(consent.proven(host) or consent.allows(host) for host in nearer)
+    consent.hear(nearer[0])  # unless it is there
+    assert consent.proven(nearer[0])
+
+
+@pytest.mark.parametrize(
     ("own", "named"),
     [
         ("203.0.113.5", "10.1.2.3"),

@@ -5,7 +5,9 @@ Whoever writes somebody else's address into a session description would have us 
 receives, and that is counted host by host:
 
     host                                              is sent
-    any, of a known peer                              everything
+    any, of a machine of the operator's               everything
+    one in no nearer network, of another known peer   everything
+        (a phone that has logged in)
     the signalling's own, before the peer has shown   `TRIAL`, then nothing
         that it receives (ACK, PRACK, digest, TCP)
     another one named before the call is set up       nothing, and everything once the peer has shown it
@@ -110,12 +112,12 @@ class Consent:
 
     def proven(self, host: str) -> bool:
         """Whether everything may be sent to `host`."""
-        if host in self._heard or self._known():
+        if host in self._heard or self._peers.declared(self._signalling.party):
             return True
         own = self.host
-        if not self._signalling.receives or _scope(host) < _scope(own):
+        if _scope(host) < _scope(own):
             return False
-        return host == own or host in self._vouched
+        return self._known() or (self._signalling.receives and (host == own or host in self._vouched))
 
     def allows(self, host: str) -> bool:
         """Whether a packet may go to `host` now."""
