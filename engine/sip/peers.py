@@ -6,7 +6,7 @@ certificate says more.
 
 import ipaddress
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from engine.sip.flow import TlsTerms, is_web_page, web_page_at
 from engine.sip.message.grammar import ParseError, host_address
@@ -108,6 +108,11 @@ class Everybody:
 EVERYBODY: Peers = Everybody()
 
 
+UNNOTED: Final = "0.0.0.0"
+"""The source of a request that an edge has forwarded from where nobody can read: a stranger like any other, and one
+with all who write such a Via. As the edge itself, who is known, it would have no limits and could guess without end."""
+
+
 @lru_cache(maxsize=8192)
 def counted_source(host: str) -> str:
     """What a limit for each source counts: an IPv4 address, of IPv6 the /64, which is one customer's (RFC 6177)."""
@@ -128,12 +133,15 @@ def source_of(request: Request, host: str, peers: Peers) -> str:
         return host
     try:
         below = Via.parse(request.values("Via")[1])
-    except (ParseError, IndexError):
+    except IndexError:
         return host  # a request of the edge's own
+    except ParseError:
+        return UNNOTED
+    received = below.params.get("received")
     try:
-        noted = ipaddress.ip_address(host_address(below.params.get("received") or below.host))
+        noted = ipaddress.ip_address(host_address(received or below.host))
     except ValueError:
-        return host
+        return UNNOTED if received else host
     mapped = noted.ipv4_mapped if isinstance(noted, ipaddress.IPv6Address) else None
     return str(mapped or noted)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.sip.flow import TlsTerms, address_of, is_web_page
-from engine.sip.peers import Misdeed
+from engine.sip.peers import UNNOTED, Misdeed
 from routing.access.bans import BanTable
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
@@ -125,6 +125,8 @@ class KnownPeers:
         """A phone has logged in from here: it may have mistyped its password before that. `host`: as for `accuse`;
         `seconds`: how long it is registered."""
         address = address_of(host)
+        if address == UNNOTED:
+            return
         self.bans.clear(host)
         until = max(self._clock() + max(seconds, PHONE_TTL), self._phones.pop(address, 0.0))
         if len(self._phones) >= MAX_PHONES:

@@ -7,7 +7,7 @@ import pytest
 from engine.sip.flow import address_of, identity_of, web_page_at
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
-from engine.sip.peers import counted_source, source_of
+from engine.sip.peers import UNNOTED, counted_source, source_of
 from routing.access.admission import identify
 from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers, one_party
 from routing.addresses import AddressTable
@@ -204,6 +204,15 @@ def test_who_becomes_a_provider_is_banned_no_more(peers: KnownPeers) -> None:
     assert not peers.banned("203.0.113.6")
 
 
+def test_who_hides_behind_an_edge_is_a_stranger_and_no_log_in_changes_that(peers: KnownPeers) -> None:
+    """As the edge, which is known and never banned, it could guess passwords without end."""
+    peers.phone_at(UNNOTED)
+    assert peers.kind(UNNOTED) == "stranger"
+    for _ in range(10):
+        assert peers.accuse(UNNOTED, "credentials")
+    assert peers.banned(UNNOTED) and not peers.banned("203.0.113.5")
+
+
 EDGE_VIA = "SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKe"
 
 
@@ -219,8 +228,10 @@ EDGE_VIA = "SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKe"
         # What the edge took it from is not known:
         ((EDGE_VIA,), "203.0.113.5"),
         ((EDGE_VIA, "SIP/2.0/UDP h.example;branch=z9hG4bKa"), "203.0.113.5"),
-        ((EDGE_VIA, "SIP/2.0/UDP h.example;branch=z9hG4bKa;received=198.51.100"), "203.0.113.5"),
-        ((EDGE_VIA, "nonsense"), "203.0.113.5"),
+        # Nor can it be, because its sender has seen to that:
+        ((EDGE_VIA, "SIP/2.0/UDP h.example;branch=z9hG4bKa;received=198.51.100"), UNNOTED),
+        ((EDGE_VIA, "SIP/2.0/UDP 198.51.100.200;received=x;branch=z9hG4bKa;received=198.51.100.200"), UNNOTED),
+        ((EDGE_VIA, "nonsense"), UNNOTED),
     ],
 )
 def test_an_edge_s_request_is_the_one_s_it_noted_in_the_via_18_2_1(
