@@ -118,6 +118,18 @@ def test_pjsua2_over_tls_calls_baresip_over_tcp(pj: ScriptedPhone, ben: Baresip,
     assert tone_seconds(read_wav(tmp_path / "pj" / "heard.wav"), PITCHES["ben"]) > 0.2
 
 
+def test_pjsua2_is_called_over_tls(pj: ScriptedPhone, ben: Baresip) -> None:
+    ben.dial(address("pj"))
+    pj.wait("incoming")
+    pj.do("answer")
+    pj.wait("answered")
+    ben.wait_event("CALL_ESTABLISHED")
+    ben.wait_heard(PITCHES["pj"], 0.5)
+    ben.hangup()
+    pj.wait("ended")
+    over(ben)
+
+
 def test_who_is_busy(ann: Baresip, ben: Baresip) -> None:
     ann.dial(address("ben"))
     ben.wait_event("CALL_INCOMING")

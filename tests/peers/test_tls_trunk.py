@@ -3,12 +3,13 @@ a whole call whose requests find their way by addresses in Record-Route."""
 
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.certificates import Authority
+from tests.certificates import Authority, Files
 from tests.peers import route_set
 from tests.peers.engine import Engine, write_config
 from tests.peers.kamailio import Kamailio
@@ -22,6 +23,13 @@ ENGINE, PROXY, CALLEE, CALLER = "127.0.1.10", "127.0.0.1", "127.0.1.5", "127.0.1
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+def issued(authority: Authority, names: Sequence[str], days: float = 9) -> Files:
+    """The proxy's certificate; `CN=…` is its common name."""
+    common = [name[3:] for name in names if name.startswith("CN=")]
+    others = [name for name in names if not name.startswith("CN=")]
+    return authority.issue(*others, file="proxy", days=days, common=common[0] if common else "")
 
 
 def config(authority: Authority, tls: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +54,7 @@ def config(authority: Authority, tls: dict[str, Any]) -> dict[str, Any]:
     [
         (["localhost"], {}),
         (["sip:localhost", "other.example"], {}),
+        (["CN=localhost"], {}),  # without alternative names it counts
         (["*.carrier.example"], {"names": ["sip.carrier.example"], "allow_wildcards": True}),
     ],
 )
@@ -53,7 +62,7 @@ def config(authority: Authority, tls: dict[str, Any]) -> dict[str, Any]:
 def test_a_whole_call_goes_over_tls(
     tmp_path: Path, authority: Authority, names: list[str], tls: dict[str, Any], bye: route_set.Side
 ) -> None:
-    shown = authority.issue(*names, file="proxy")
+    shown = issued(authority, names)
     with (
         Engine.start(write_config(tmp_path, config(authority, {"ca": str(authority.ca)} | tls))) as engine,
         Kamailio(tmp_path / "proxy", PROXY, 6200, f"{CALLEE}:6210", tls=shown) as proxy,
@@ -103,6 +112,7 @@ def final_status() -> int:
     ("names", "days", "tls", "cause"),
     [
         (["other.example"], 9, {}, "certificate names other.example, not localhost"),
+        (["other.example", "CN=localhost"], 9, {}, "certificate names other.example, not localhost"),
         (["sip:other.example", "localhost"], 9, {}, "certificate names sip:other.example, localhost, not localhost"),
         (
             ["*.carrier.example"],
@@ -122,7 +132,7 @@ def final_status() -> int:
 def test_what_is_not_the_carriers_certificate_gets_no_byte(
     tmp_path: Path, authority: Authority, names: list[str], days: float, tls: dict[str, Any], cause: str
 ) -> None:
-    shown = authority.issue(*names, file="proxy", days=days)
+    shown = issued(authority, names, days)
     with (
         Engine.start(write_config(tmp_path, config(authority, {"ca": str(authority.ca)} | tls))) as engine,
         Kamailio(tmp_path / "proxy", PROXY, 6200, f"{CALLEE}:6210", tls=shown) as proxy,
