@@ -81,6 +81,10 @@ class KeptMessages:
 
     async def keep(self, message: TextMessage, extension: str, customer_id: UUID) -> bool:
         """Keep one more; False where as many are kept as may be. Raises MessageNotKept."""
+        for old in list(self._waiting.get(extension, ())):
+            if old.customer_id != customer_id:  # of who had the name before: nobody gets it any more
+                await self._store.drop_kept(old.message_id)
+                self._leave(extension, old.message_id)
         if self._full(extension, customer_id):
             await self._drop_old()
         if self._full(extension, customer_id):

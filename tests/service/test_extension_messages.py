@@ -188,6 +188,23 @@ def test_one_customers_texts_leave_room_for_anothers(world: World, monkeypatch: 
     assert texts(bob) == ["hello"]
 
 
+def test_what_waits_for_who_had_the_name_before_leaves_room_for_who_has_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST_OF_ONE", 2)
+    assert [text(world.phone(ALICE), "bob", login="alice") for _ in range(3)] == [202, 202, 480]
+    extend(world, "bob", customer_id=OTHER)
+    carol = world.phone("203.0.113.3")
+    assert [text(carol, "bob", login="carol") for _ in range(3)] == [202, 202, 480]
+    assert len(Kept.rows) == len(world.node.messages.kept) == 2
+    (bob,) = register(world, "bob", BOB)
+    world.wait(0.2)
+    for _ in range(2):
+        takes(bob)
+    assert texts(bob) == ["hello", "hello"]
+    assert len(world.node.messages.kept) == 0
+
+
 def test_what_waits_too_long_is_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     text(world.phone(ALICE), "bob", login="alice")
     monkeypatch.setattr(kept, "KEPT_FOR", timedelta(0))
