@@ -36,6 +36,10 @@ from routing.directory.extensions import ExtensionRow
 from routing.location import Location
 from routing.settings import RoutingSettings
 from service.phones.binding_store import BindingStore
+from service.phones.contacts import ExtensionContacts
+from service.phones.keep_alive import KeepAlive
+from service.phones.returning import ReturningPhones
+from service.phones.revocation import Revocation
 from store.resources import bindings
 from store.store import Store
 
@@ -144,14 +148,24 @@ async def many(count: int) -> None:
         memory, began = resident_mb(), time.perf_counter()
         location = Location()
         peers = KnownPeers(directory, RoutingSettings(), time.monotonic)
-        keeper = BindingStore(store, "bench", location, directory, peers, log, time.monotonic)
+        # All that watches a location in a node.
+        returning = ReturningPhones(location, time.monotonic)
+        watching = [Revocation(directory, location), ExtensionContacts(directory, location, time.monotonic, None)]
+        endpoint: Any = None
+        keep_alive = KeepAlive(
+            location, lambda: endpoint, lambda: "", lambda name: True, log, interval=25, clock=time.monotonic
+        )
+        keeper = BindingStore(store, "bench", location, directory, peers, log, time.monotonic, returning)
         await keeper.load()
         read = time.perf_counter() - began
         peak = resident_mb() - memory
         kept = keeper.restore([listener])
+        keep_alive.start()
         took = time.perf_counter() - began
         print(f"{kept} registrations: read in {read:.1f} s, back in {took:.1f} s")
         print(f"memory: {resident_mb() - memory:.0f} MB beside the extensions' own, {peak:.0f} MB while they are read")
+        await keep_alive.close()
+        del watching
         await store.close()
 
 

@@ -196,11 +196,14 @@ class Location:
 
     def _look_at(self, binding: Binding) -> None:
         second = ceil(binding.expires_at)
-        binding.due = second
+        due: float = second
         bucket = self._ends.get(second)
         if bucket is None:
             bucket = self._ends[second] = []
             heappush(self._seconds, second)
+        elif bucket and bucket[-1].due == second:
+            due = bucket[-1].due  # one number for all of them
+        binding.due = due
         bucket.append(binding)
         self._entries += 1
 

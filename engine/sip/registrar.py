@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, Literal, NamedTuple
 
-from engine.sip.binding import Binding
+from engine.sip.binding import Binding, uri_apart
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import QUOTED, ParseError, host_address, unquote
 from engine.sip.message.message import Request
@@ -334,7 +334,7 @@ def _binding(contact: _Contact, request: Request, path: tuple[str, ...], given: 
         id="",
         contact=contact.text,
         expires_place=contact.place,
-        uri=contact.uri,
+        uri_apart=uri_apart(contact.text, contact.uri),
         q=contact.q,
         instance=contact.instance,
         reg_id=contact.reg_id,

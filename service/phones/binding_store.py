@@ -6,9 +6,11 @@ once.
 """
 
 import asyncio
+import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -16,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.log import Log
-from engine.sip.binding import Binding
+from engine.sip.binding import Binding, uri_apart
 from engine.sip.flow import Flow, Transport
 from engine.worker import Worker
 from routing.access.peers import KnownPeers
@@ -97,10 +99,11 @@ class BindingStore:
     async def load(self) -> None:
         """Read what was there at the last stop. Before the listeners are open; `restore` comes after. Raises
         StoreError."""
-        try:
-            await stored.load(self._store, self._node, self._take)
-        except SQLAlchemyError as error:
-            raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
+        with _uncollected():
+            try:
+                await stored.load(self._store, self._node, self._take)
+            except SQLAlchemyError as error:
+                raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
 
     def restore(self, listeners: Iterable[Transport]) -> int:
         """Take over what was read, on the flows of these listeners; how many there are.
@@ -108,53 +111,63 @@ class BindingStore:
         The connections of a former process are gone, and what was reached by them with them; but the addresses where
         phones were are known from the start, or they would be strangers when all of them come back at once.
         """
+        with _uncollected():
+            return self._restore(listeners)
+
+    def _restore(self, listeners: Iterable[Transport]) -> int:
         loaded, self._loaded, self._texts = self._loaded, [], {}
         places = {_listener(listener): listener for listener in listeners}
         back = _Contacts(self._location)
+        away: dict[str, float] = {}  # extensions whose phones are not reached now, and until when they were registered
         for listener, host, port, binding in loaded:
             transport = places.get(listener)
             lost = transport is None or (transport.reliable and not binding.path)
             if transport is None or lost or back.has(binding.extension, binding):
                 self._gone[binding.id] = None
+                away[binding.extension] = max(binding.expires_at, away.get(binding.extension, 0.0))
                 continue
             binding.flow = Flow(transport, host, port)
             self._location.restore(binding.extension, binding)
-            if self._returning is not None:
-                self._returning.there(binding.extension)
+        now = self._clock()
+        for name, ends in away.items():
+            if self._returning is not None and ends > now and not self._location.bindings(name):
+                self._returning.expect(name, min(ends - now, AFTER_A_START))
         return len(self._location)
 
     def _take(self, rows: Sequence[Any]) -> None:
         now, wall = self._clock(), time.time()
         shared = self._texts
+        share = shared.setdefault
         for row in rows:
-            left = row.tm_expire.timestamp() - wall
-            self._peers.phone_at(row.source, left)
-            extension = self._directory.extension(row.extension)
-            if extension is None or not extension.active or row.outlived:
-                self._gone[row.id] = None
+            id_, name, contact, place, uri, q, instance, reg_id, call_id, cseq, path = row[:11]
+            listener, host, port, source, user_agent, natted, made, ends, outlived = row[11:]
+            left = ends.timestamp() - wall
+            source = share(source, source)
+            self._peers.phone_at(source, left)
+            extension = self._directory.extension(name)
+            if extension is None or not extension.active or outlived:
+                self._gone[id_] = None
                 continue
-            if left > 0 and self._returning is not None:
-                self._returning.expect(extension.name, min(left, AFTER_A_START))
-            host = shared.setdefault(row.host, row.host)
+            host = share(host, host)
             binding = Binding(
-                id=row.id,
-                contact=row.contact,
-                expires_place=row.expires_place,
-                uri=row.uri,
-                q=1.0 if row.q == 1.0 else row.q,
-                instance=row.instance,
-                reg_id=row.reg_id,
-                call_id=row.call_id,
-                cseq=row.cseq,
+                id=id_,
+                contact=contact,
+                uri_apart=uri_apart(contact, uri),
+                expires_place=place,
+                q=1.0 if q == 1.0 else q,
+                instance=instance,
+                reg_id=reg_id,
+                call_id=call_id,
+                cseq=cseq,
                 expires_at=now + left,
-                path=tuple(row.path.split()),
-                source=shared.setdefault(row.source, row.source),
-                user_agent=shared.setdefault(row.user_agent, row.user_agent),
-                registered_at=now - (wall - row.tm_create.timestamp()),
-                natted=row.natted,
+                path=tuple(path.split()) if path else (),
+                source=source,
+                user_agent=share(user_agent, user_agent),
+                registered_at=now - (wall - made.timestamp()),
+                natted=natted,
                 extension=extension.name,
             )
-            self._loaded.append((shared.setdefault(row.listener, row.listener), host, row.port, binding))
+            self._loaded.append((share(listener, listener), host, port, binding))
 
     def start(self) -> None:
         """Write from now on."""
@@ -309,6 +322,19 @@ class BindingStore:
             "tm_create": datetime.fromtimestamp(binding.registered_at + ahead, UTC),
             "tm_expire": datetime.fromtimestamp(binding.expires_at + ahead, UTC),
         }
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No collection of garbage while so much is made that stays: each would look through more than the last, and find
+    nothing; it was most of the time of a start."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Contacts:

@@ -26,6 +26,10 @@ _OUTLIVED = (
     .correlate(bindings)
 )
 """Who has the name of its extension was made later: it is another one, whose phone this is not."""
+_LOADED: Final = (
+    *("id", "extension", "contact", "expires_place", "uri", "q", "instance", "reg_id", "call_id", "cseq", "path"),
+    *("listener", "host", "port", "source", "user_agent", "natted", "tm_create", "tm_expire"),
+)
 _WRITE = BulkWrite(bindings, upsert=True, stay=("node", "extension", "tm_create"))
 
 Row = dict[str, Any]
@@ -42,11 +46,14 @@ class BindingNews(NamedTuple):
 
 async def load(store: Store, node: str, take: Callable[[Sequence[Any]], None]) -> None:
     """Have the bindings of a node that are not over taken, the oldest first, some at a time: a row of the database is
-    larger than a binding. `outlived`: see `_OUTLIVED`."""
+    larger than a binding. The columns of each: id, extension, contact, expires_place, uri, q, instance, reg_id,
+    call_id, cseq, path; listener, host, port, source, user_agent, natted, tm_create, tm_expire, outlived (see
+    `_OUTLIVED`)."""
     table = bindings
     async with store.read() as connection:
         now = await store.common_now(connection)
-        query = sa.select(table, _OUTLIVED.label("outlived")).where(table.c.node == node, table.c.tm_expire > now)
+        columns = [table.c[name] for name in _LOADED]
+        query = sa.select(*columns, _OUTLIVED.label("outlived")).where(table.c.node == node, table.c.tm_expire > now)
         query = query.order_by(table.c.tm_create)
         async with connection.stream(query) as rows:
             async for some in rows.partitions(READ_AT_ONCE):

@@ -333,7 +333,7 @@ async def belongings(api: Api) -> Belongings:
         assert extension is not None
         listener: Any = Listener()
         flow = Flow(listener, "198.51.100.7", 5060)
-        binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", uri="sip:a@b", expires_at=4e9, flow=flow)
+        binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", expires_at=4e9, flow=flow)
         api.services.location.add(extension["name"], binding)
         transaction.event("call_hangup", admin.customer_id, {"id": str(made["call_id"])})
     return Belongings(admin, made, source)

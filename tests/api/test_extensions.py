@@ -36,7 +36,7 @@ async def stored(api: Api, extension: Any) -> Any:
 
 
 def register(api: Api, name: str, **values: Any) -> Binding:
-    given = {"id": str(uuid4()), "contact": f"<sip:{name}@192.168.1.2>", "uri": f"sip:{name}@192.168.1.2"}
+    given = {"id": str(uuid4()), "contact": f"<sip:{name}@192.168.1.2>"}
     given |= {"source": "198.51.100.7", "user_agent": "Desk phone", "expires_at": api.services.clock() + 60}
     binding = Binding(**(given | values))
     api.services.location.add(name, binding)

@@ -31,7 +31,7 @@ class Link:
 
 def binding(name: str, expires_at: float = 100.0, link: Link | None = None, **more: Any) -> Binding:
     flow = Flow(UDP, "192.0.2.7", 5060) if link is None else Flow(TCP, "192.0.2.7", 1, connection=link)  # type: ignore[arg-type]
-    return Binding(id=name, contact=f"<sip:{name}@h>", uri=f"sip:{name}@h", expires_at=expires_at, flow=flow, **more)
+    return Binding(id=name, contact=f"<sip:{name}@h>", expires_at=expires_at, flow=flow, **more)
 
 
 def told(location: Location) -> list[tuple[str, str, str]]:

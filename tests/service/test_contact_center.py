@@ -402,7 +402,7 @@ async def at_extension(engine: Any, agent: str, phone: Any) -> None:
     engine.node.directory.put_extension(ExtensionRow(name="101"))
     until_then = engine.node.agent.now() + 3600
     uri = "sip:101@10.1.2.3"
-    binding = Binding(id="1", flow=flow, uri=uri, contact=f"<{uri}>", registered_at=0.0, expires_at=until_then)
+    binding = Binding(id="1", flow=flow, contact=f"<{uri}>", registered_at=0.0, expires_at=until_then)
     engine.node.location.add("101", binding)
     addresses = [{"type": "extension", "target": "101"}]
     row = {"username": agent, "name": agent, "password_hash": "", "permission": "customer_agent", "status": "available"}

@@ -74,7 +74,7 @@ def register(world: World, name: str, *hosts: str, **more: Any) -> list[Phone]:
     for index, host in enumerate(hosts):
         flow = Flow(next(iter(world.node.agent.listeners)), host, 5060)
         values = {"uri": f"sip:{name}-{index}@10.1.2.3:5099;line=7", "flow": flow, "expires_at": 1e9} | more
-        binding = Binding(id=f"{name}{host}", contact=f"<{values['uri']}>", **values)
+        binding = Binding(id=f"{name}{host}", contact=f"<{values.pop('uri')}>", **values)
         enter(world, name, binding)
         phones.append(world.phone(host))
     return phones
@@ -365,9 +365,7 @@ def talking(world: World) -> tuple[Phone, Phone, Binding]:
 def moved(world: World, binding: Binding, host: str) -> Binding:
     """The same device, registered from somewhere else."""
     flow = Flow(next(iter(world.node.agent.listeners)), host, 5060)
-    return Binding(
-        id="new", contact=binding.contact, uri=binding.uri, instance=binding.instance, flow=flow, expires_at=1e9
-    )
+    return Binding(id="new", contact=binding.contact, instance=binding.instance, flow=flow, expires_at=1e9)
 
 
 def test_a_call_follows_its_phone_that_registers_from_elsewhere(world: World) -> None:
@@ -399,9 +397,7 @@ def test_who_shares_a_way_in_with_others_takes_no_call_of_theirs_along(world: Wo
     the rest."""
     alice, bob, _ = talking(world)
     flow = Flow(next(iter(world.node.agent.listeners)), BOB, 5060)
-    carols = Binding(
-        id="c", contact="<sip:c@10.1.2.3>", uri="sip:c@10.1.2.3", instance="<urn:uuid:c>", flow=flow, expires_at=1e9
-    )
+    carols = Binding(id="c", contact="<sip:c@10.1.2.3>", instance="<urn:uuid:c>", flow=flow, expires_at=1e9)
     enter(world, "carol", carols)
     thief = world.phone(DEVICES[0])
     enter(world, "carol", moved(world, carols, DEVICES[0]), replaces=carols)
@@ -415,9 +411,7 @@ def test_who_shares_a_way_in_with_others_takes_no_call_of_theirs_along(world: Wo
 def test_nor_when_the_way_that_they_share_is_lost(world: World, last: str) -> None:
     alice, _, binding = talking(world)
     flow = Flow(next(iter(world.node.agent.listeners)), BOB, 5060)
-    carols = Binding(
-        id="c", contact="<sip:c@10.1.2.3>", uri="sip:c@10.1.2.3", instance="<urn:uuid:c>", flow=flow, expires_at=1e9
-    )
+    carols = Binding(id="c", contact="<sip:c@10.1.2.3>", instance="<urn:uuid:c>", flow=flow, expires_at=1e9)
     enter(world, "carol", carols)
     for name in ("carol", "bob") if last == "bob" else ("bob", "carol"):
         connection_lost(world, BOB, name)

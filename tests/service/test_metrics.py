@@ -69,7 +69,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         board = HealthBoard()
         location = Location()
         at = Flow(next(iter(agent.listeners)), "127.0.0.9", 5060)
-        location.add("alice", Binding(id="1", contact="<sip:a@b>", uri="sip:a@b", flow=at))
+        location.add("alice", Binding(id="1", contact="<sip:a@b>", flow=at))
         sources = SimpleNamespace(
             agent=agent,
             certificates=[],

@@ -101,7 +101,7 @@ def presence(notify: Request) -> tuple[str | None, list[str], str | None]:
 
 
 def binding(name: str) -> Binding:
-    return Binding(id=name, contact=f"<sip:{name}@192.0.2.77>", uri=f"sip:{name}@192.0.2.77", expires_at=1e12)
+    return Binding(id=name, contact=f"<sip:{name}@192.0.2.77>", expires_at=1e12)
 
 
 # ---- who may

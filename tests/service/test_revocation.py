@@ -34,7 +34,7 @@ class World:
         self.revocation.extension_changed(Change("extension", identifier, name[:KEY_LENGTH]))
 
     def register(self, name: str) -> Binding:
-        binding = Binding(id=str(uuid4()), contact="<sip:a@b>", uri="sip:a@b", expires_at=1e9)
+        binding = Binding(id=str(uuid4()), contact="<sip:a@b>", expires_at=1e9)
         self.location.add(name, binding)
         return binding
 
@@ -105,7 +105,7 @@ def test_one_that_was_away_meanwhile_is_known_anew(world: World) -> None:
 
 
 def test_those_of_before_the_start_end_as_well(world: World) -> None:
-    binding = Binding(id=str(uuid4()), contact="<sip:a@b>", uri="sip:a@b", expires_at=1e9)
+    binding = Binding(id=str(uuid4()), contact="<sip:a@b>", expires_at=1e9)
     world.extension("carol", UUID(int=5))
     world.location.restore("carol", binding)
     world.revocation.look()

@@ -495,3 +495,21 @@ def test_a_datagram_from_elsewhere_came_through_a_nat(via: str, contact: str, fl
 
 def test_a_call_id_too_long_to_be_kept_is_refused() -> None:
     assert Registry().send(ONE, call_id="c" * 257).status == 400
+
+
+@pytest.mark.parametrize(
+    ("contact", "uri"),
+    [
+        ("<sip:a@192.0.2.1;ob>;q=0.5", "sip:a@192.0.2.1;ob"),
+        ('"Al" <sip:a@192.0.2.1>', "sip:a@192.0.2.1"),
+        ('"<sip:b@h>" <sip:a@192.0.2.1>', "sip:a@192.0.2.1"),
+        ("sip:a@192.0.2.1", "sip:a@192.0.2.1"),
+        ("sip:a@192.0.2.1;q=0.5", "sip:a@192.0.2.1"),
+        ('sip:a@192.0.2.1;x="<sip:b@h>"', "sip:a@192.0.2.1"),
+        ("<sip:a@192.0.2.1?Priority=urgent>", "sip:a@192.0.2.1"),
+    ],
+)
+def test_a_binding_has_the_uri_of_its_contact_whatever_stands_around_it(contact: str, uri: str) -> None:
+    registry = Registry()
+    registry.send(contact)
+    assert [binding.uri for binding in registry.bindings] == [uri]
