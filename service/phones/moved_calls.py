@@ -27,6 +27,9 @@ FEW: Final = 200
 the phone that has come back."""
 
 
+NOT_BACK: Final = 'Q.850;cause=27;text="Destination out of order"'
+
+
 class _Away:
     """The calls of a device that has lost its connection, what was sent to it and not heard, and when all of that is
     given up."""
@@ -133,6 +136,15 @@ class MovedCalls:
                 request.fail(GONE, now)
             for session in away.sessions:
                 session.give_up(now)
+            if not flow.transport.connects:
+                self._end(away.sessions)
+
+    def _end(self, sessions: list[Session]) -> None:
+        """The calls of a browser's page that has not come back are over: no page that is loaded later knows of them,
+        nothing else leads to it (RFC 7118 §5), and whoever it talked with would wait for ever."""
+        left = {id(session) for session in sessions}
+        for call in [call for call in self._agent.calls if call.answered and id(call.session) in left]:
+            call.hangup(480, NOT_BACK)
 
 
 def _flow_of(call: Call) -> Flow:

@@ -5,6 +5,7 @@ They run under Node. Their media are described and never sent: what a browser do
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -141,6 +142,20 @@ def test_who_is_away_when_the_other_hangs_up_hears_it_when_it_is_back(
     other.wait("ended")
     lost.wait("registered")
     lost.wait("ended")
+
+
+def test_who_talks_with_a_page_that_is_loaded_anew_is_hung_up_on(office: Office, ben: ScriptedPhone, kind: str) -> None:
+    """The new page has another instance, and knows nothing of the call of the old one."""
+    with office.browser(kind, "ann", "ws") as ann:
+        ann.wait("registered")
+        connect(ann, ben, "ben")
+        ann.kill()
+    with office.browser(kind, "ann", "ws", instance=str(uuid4())) as anew:
+        anew.wait("registered")
+        ben.wait("ended", 60)
+        connect(anew, ben, "ben")
+        anew.do("hangup")
+        ben.wait("ended")
 
 
 def test_a_lamp_shows_a_call(office: Office, ann: ScriptedPhone, ben: ScriptedPhone, tmp_path: Path) -> None:

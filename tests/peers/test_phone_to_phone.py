@@ -17,7 +17,7 @@ from tests.peers.sipp import Sipp
 pytestmark = pytest.mark.peer
 
 ANN, BEN, LIN, PJ, TRUNK = "127.0.2.21", "127.0.2.22", "127.0.2.23", "127.0.2.24", "127.0.2.40"
-NUMBER, CALLER_ID, FOREIGN = "+15551234567", "+15551230001", "+442079460123"
+NUMBER, BRIEFLY, CALLER_ID, FOREIGN = "+15551234567", "+15551234568", "+15551230001", "+442079460123"
 PITCHES = {"ann": 440, "ben": 700, "pj": 1000, "trunk": 1300, "lin": 1600}
 
 
@@ -26,15 +26,30 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     config = {
         "providers": [{"name": "trunk", "hostname": f"{TRUNK}:6100"}],
         "routes": [{"target": "all", "provider": "trunk"}],
-        "numbers": [{"number": NUMBER, "call_flow": "to ann"}],
+        "numbers": [{"number": NUMBER, "call_flow": "to ann"}, {"number": BRIEFLY, "call_flow": "to late"}],
         "flows": [
+            {
+                "name": "to late",
+                "actions": [
+                    {
+                        "type": "connect",
+                        "option": {
+                            "destinations": [{"type": "extension", "target": "late"}],
+                            "ring_timeout": 3,
+                            "relay_reason": True,
+                        },
+                    }
+                ],
+            },
+            {"name": "engaged", "actions": [{"type": "hangup", "option": {"reason": "busy"}}]},
             {
                 "name": "to ann",
                 "actions": [{"type": "connect", "option": {"destinations": [{"type": "extension", "target": "ann"}]}}],
-            }
+            },
         ],
     }
     names = {"ann": {"caller_id": CALLER_ID, "display_name": "Ann Example"}, "ben": {}, "lin": {}, "pj": {}, "away": {}}
+    names["late"] = {"call_flow": "engaged"}
     with open_office(tmp_path_factory.mktemp("office"), names, {}, **config) as office:
         yield office
 
@@ -143,6 +158,26 @@ def test_who_does_not_answer_is_given_up(ann: Baresip, pj: ScriptedPhone) -> Non
     ann.wait_event("CALL_RINGING")
     ann.hangup()
     pj.wait("ended", status=487)
+
+
+def test_whose_phone_rings_too_long_has_its_own_flow(office: Office, ann: Baresip, tmp_path: Path) -> None:
+    with office.baresip(tmp_path / "late", "late", BEN) as late:
+        late.wait_registered()
+        ann.dial(address(BRIEFLY))
+        late.wait_event("CALL_INCOMING")
+        assert "486" in ann.wait_event("CALL_CLOSED")["param"]
+        over(late)
+
+
+def test_a_phone_without_power_is_rung_in_vain_and_its_own_flow_runs(
+    office: Office, ann: Baresip, tmp_path: Path
+) -> None:
+    """Nobody has said that it is gone: it was there by UDP."""
+    with office.baresip(tmp_path / "late", "late", BEN) as late:
+        late.wait_registered()
+        late.kill()
+    ann.dial(address(BRIEFLY))
+    assert "486" in ann.wait_event("CALL_CLOSED", 60)["param"]
 
 
 def test_who_is_not_there(ann: Baresip) -> None:

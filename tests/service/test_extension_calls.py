@@ -641,6 +641,33 @@ def test_what_waits_for_a_phone_that_does_not_come_back_fails(world: World) -> N
     assert not world.node.agent.calls
 
 
+def test_who_talks_with_a_page_that_was_closed_is_hung_up_on_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that is loaded anew has another instance, and knows nothing of its call (RFC 7118 §5)."""
+    alice, _, binding = talking(world)
+    connection_lost(world, BOB)
+    monkeypatch.setattr(type(next(iter(world.node.agent.listeners))), "connects", False)
+    world.wait(5.0)
+    anew = moved(world, binding, DEVICES[0])
+    anew.instance = "<urn:uuid:another>"
+    enter(world, "bob", anew)
+    world.wait(20.0)
+    assert not alice.requests("BYE")
+    world.wait(5.5)
+    assert alice.requests("BYE")
+    alice.answer(alice.requests("BYE")[-1], 200)
+    world.wait(33.0)
+    assert not world.node.agent.calls and not world.node._moved_calls.away
+
+
+def test_a_phone_that_can_be_reached_otherwise_keeps_its_call(world: World) -> None:
+    alice, _, _ = talking(world)
+    connection_lost(world, BOB)
+    world.wait(60.0)
+    assert not alice.requests("BYE") and len(world.node.agent.calls) == 2
+
+
 # ---- transfers
 
 
