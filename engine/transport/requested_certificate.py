@@ -150,5 +150,5 @@ def _as_ssl(error: SSL.Error) -> ssl.SSLError:
     found = ssl.SSLError(1, str(error))
     queue = error.args[0] if error.args else ()
     words = queue[0][2] if isinstance(queue, list) and queue else "connection closed"
-    found.reason = words.upper().replace(" ", "_").replace("-", "_")
+    found.reason = words.upper().replace("SSL/TLS", "SSLV3").replace(" ", "_").replace("-", "_")
     return found
