@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Final
 
 from routing.location import Location, LocationChange
-from service.phones.moved_calls import RETURNS_WITHIN
 
+AFTER_A_LOSS: Final = 15.0
+"""Seconds in which a phone is expected that has lost its connection. Browsers try again after 2 to 4 seconds; whoever
+calls one whose page was closed waits for nothing so long."""
 AFTER_A_START: Final = 60.0
 """Seconds in which phones are expected that were connected when the engine ended."""
 MOST_EXPECTED: Final = 100_000
@@ -28,7 +30,7 @@ class ReturningPhones:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         location.observers.append(self._changed)
 
-    def expect(self, name: str, within: float = RETURNS_WITHIN) -> None:
+    def expect(self, name: str, within: float = AFTER_A_LOSS) -> None:
         """A phone of this extension has been there and is expected back, within so many seconds."""
         expected = self._expected
         known = expected.pop(name, 0.0)  # the latest stand last

@@ -14,7 +14,7 @@ from engine.sip.binding import Binding
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from routing.directory.extensions import ExtensionRow
-from service.phones.moved_calls import RETURNS_WITHIN
+from service.phones.returning import AFTER_A_LOSS
 from tests.simulation.agent import Wire
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
@@ -474,7 +474,7 @@ def test_a_call_waits_for_a_phone_that_has_lost_its_connection_rfc_5626_4_5(worl
     away(world)
     alice = world.phone(ALICE)
     assert call(alice, "bob", login="alice").status == 100
-    world.wait(20)
+    world.wait(12)
     (back,) = register(world, "bob", DEVICES[0], instance="<urn:uuid:b>")
     world.wait(0.3)
     back.answer(rung(back), 200, body=ANSWER)
@@ -486,7 +486,7 @@ def test_nobody_waits_longer_than_a_phone_is_expected(world: World) -> None:
     away(world)
     alice = world.phone(ALICE)
     call(alice, "bob", login="alice")
-    world.wait(RETURNS_WITHIN + 1)
+    world.wait(AFTER_A_LOSS + 1)
     assert alice.final("INVITE").status == 480
     assert call(alice, "bob", login="alice", again=False).status == 480  # at once
 
@@ -511,7 +511,7 @@ def test_the_flow_of_an_extension_runs_where_its_phone_does_not_come_back(world:
     away(world)
     alice = world.phone(ALICE)
     assert call(alice, "bob", login="alice").status == 100
-    world.wait(RETURNS_WITHIN + 1)
+    world.wait(AFTER_A_LOSS + 1)
     assert alice.final("INVITE").status == 486
 
 
