@@ -316,22 +316,17 @@ class Intake:
 
     def _record(self, call: Call, source: Source, number: str, phone: ExtensionRow | None = None) -> CallRecord:
         if phone is None:
-            caller, name, private = caller_of(call.invite, source, self.routing, self.directory)
-            shown = ""
+            caller = caller_of(call.invite, source, self.routing, self.directory)
         else:
-            shown, name, private = phone_of(call.invite, phone, self.routing, self.directory)
-            caller = shown or phone.name
+            caller = phone_of(call.invite, phone, self.routing, self.directory)
         record = CallRecord(
             call.id,
             "incoming",
-            source=caller,
-            source_name=name,
-            source_type=_type_of(caller, shown, phone),
+            **caller.on_record(),
+            source_type=_type_of(caller.number, caller.shown, phone),
             destination=number,
             phone=phone,
-            shown=shown,
             guest=source.kind == "guest",
-            anonymous=private,
             sip_call_ids=[call.sip_call_id],
             created=self.flows.calls.wall(),
             begun=call.created,

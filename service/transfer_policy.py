@@ -118,21 +118,17 @@ class ReplacesIntake:
                 source = Source("client")
         login = (judged.realm, judged.username) if judged.accepted else None
         if policy.may_replace(call, replaced, source, login):
-            phone, shown = intake.logins.phone(judged), ""
+            phone = intake.logins.phone(judged)
             if phone is None:
-                caller, name, private = caller_of(invite, source, intake.routing, intake.directory)
+                caller = caller_of(invite, source, intake.routing, intake.directory)
             else:
-                shown, name, private = phone_of(invite, phone, intake.routing, intake.directory)
-                caller = shown or phone.name
+                caller = phone_of(invite, phone, intake.routing, intake.directory)
             record = CallRecord(
                 call.id,
                 "incoming",
-                source=caller,
-                source_name=name,
-                source_type="tel" if caller[:1] == "+" or not caller else "sip",
-                anonymous=private,
+                **caller.on_record(),
+                source_type="tel" if caller.number[:1] == "+" or not caller.number else "sip",
                 phone=phone,
-                shown=shown,
                 logged_in=judged.accepted,
                 sip_call_ids=[call.sip_call_id],
                 created=intake.flows.calls.wall(),

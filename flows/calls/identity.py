@@ -6,11 +6,12 @@ from uuid import UUID
 from flows.calls.address import Address
 from flows.calls.context import CallContext
 from flows.calls.dial import ConnectTerms
+from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
 from routing.access.destinations import NamedBy
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
-from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.hunt.identity import Anonymous, CallerIdentity, DiversionReason
 from routing.identifiers import same_customer
 from routing.numbers.normalise import normalise_dialled
 
@@ -22,6 +23,7 @@ async def caller_identity(
     its name, by which it can call back."""
     record = context.record
     diverted_by = context.number.number if context.number is not None else ""
+    why = diversion_reason(record)
     source, name = terms.source, record.source_name
     if source is not None:
         await fetch_source(context.services, source)
@@ -47,20 +49,36 @@ async def caller_identity(
             private=record.anonymous,
             anonymous=terms.anonymous,
             diverted_by=diverted_by,
+            diverted_why=why,
             asserted=own,
         )
     if source is None:
         # A guest's word is passed on, and vouched for by nobody (RFC 3325 §5).
-        asserted = "" if record.guest else None
+        asserted = "" if record.guest else record.source if record.shown else None
         return CallerIdentity(
-            number=record.source,
-            name=name,
+            number=record.shown or record.source,
+            name=record.shown_name if record.shown else name,
             private=record.anonymous,
             anonymous=terms.anonymous,
             diverted_by=diverted_by,
+            diverted_why=why,
+            forwarded=record.forwarded,
             asserted=asserted,
+            asserted_name=name if record.shown else "",
         )
-    return identity_of(context.services, source, terms.anonymous, private=record.anonymous, diverted_by=diverted_by)
+    identity = identity_of(context.services, source, terms.anonymous, private=record.anonymous)
+    identity.diverted_by, identity.diverted_why, identity.forwarded = diverted_by, why, record.forwarded
+    return identity
+
+
+def diversion_reason(record: CallRecord) -> DiversionReason:
+    """Why a call is forwarded, by what became of whom it was for first (RFC 5806 §9)."""
+    for tried in reversed(record.tried):
+        if tried and tried[-1].kind:
+            if tried[-1].status in (486, 600):
+                return "user-busy"
+            return "no-answer" if tried[-1].kind in ("ring_timeout", "no_reply", "no_progress") else "unconditional"
+    return "unconditional"
 
 
 async def fetch_source(services: CallServices, source: Address) -> None:
@@ -86,7 +104,7 @@ def _number_of(services: CallServices, source: Address) -> str:
 
 
 def identity_of(
-    services: CallServices, source: Address, anonymous: Anonymous, *, private: bool = False, diverted_by: str = ""
+    services: CallServices, source: Address, anonymous: Anonymous, *, private: bool = False
 ) -> CallerIdentity:
     """A caller that is named by an address: a number in normal form where it is one."""
     number = _number_of(services, source) or source.target
@@ -95,5 +113,4 @@ def identity_of(
         name=source.target_name or source.name,
         private=private,
         anonymous=anonymous,
-        diverted_by=diverted_by,
     )

@@ -11,6 +11,7 @@ from flows.calls.ports import CallLeg
 from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import AttemptRecord, AttemptReport, RecordKind, report
+from routing.hunt.identity import NOT_FORWARDED, Forwarded
 from routing.hunt.outcome import LastOutcome, hangup_reason
 from routing.identifiers import NIL
 
@@ -41,7 +42,12 @@ class CallRecord:
     phone: ExtensionRow | None = None
     """Whose credentials the caller, or who has transferred the call, has shown. It is not kept in the store."""
     shown: str = ""
-    """The number that the phone shows: one of its own, or none."""
+    """The number that the caller presents, where that is not `source`, which is asserted of it: a phone's is one of its
+    own, or none."""
+    shown_name: str = ""
+    """The name that goes with `shown`, but for a phone's."""
+    forwarded: Forwarded = NOT_FORWARDED
+    """Who has forwarded the call before it came to us."""
     guest: bool = False
     """Whether the caller is neither a trunk nor a client of ours. It is not kept in the store."""
     anonymous: bool = False

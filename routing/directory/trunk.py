@@ -88,7 +88,8 @@ class Trunk:
         from_domain: Host of its From; "" for the engine's own.
         tech_headers: Names and values in order.
         certified: Names that certificates of its clients may have.
-        asserts, remote_party, diverts: Whether P-Asserted-Identity, Remote-Party-ID, Diversion carry identity.
+        asserts, prefers, remote_party, diverts, tells_history: Whether P-Asserted-Identity, P-Preferred-Identity,
+            Remote-Party-ID, Diversion, History-Info carry identity.
     """
 
     provider: Provider
@@ -103,8 +104,10 @@ class Trunk:
     from_domain: str
     tech_headers: tuple[tuple[str, str], ...]
     asserts: bool
+    prefers: bool
     remote_party: bool
     diverts: bool
+    tells_history: bool
     terms: Terms
     address: str
     certified: tuple[str, ...]
@@ -131,8 +134,10 @@ class Trunk:
             from_domain=provider.from_domain or provider.contact_host.partition(":")[0],
             tech_headers=tuple(provider.tech_headers.items()),
             asserts="P-Asserted-Identity" in carries,
+            prefers="P-Preferred-Identity" in carries,
             remote_party="Remote-Party-ID" in carries,
             diverts="Diversion" in carries,
+            tells_history="History-Info" in carries,
             terms=Terms.of(provider),
             address=parse_host_port(provider.hostname).address,
             certified=tuple(certified(provider)),

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from routing.directory.trunk import Trunk
 from routing.numbers.dial_string import escaped
@@ -13,8 +13,30 @@ ANONYMOUS_VALUES: tuple[Anonymous, ...] = ("no", "yes", "auto")
 # RFC 3323 §4.1.1.3 has the form, RFC 3261 §20.20 the name.
 ANONYMOUS_FROM = '"Anonymous" <sip:anonymous@anonymous.invalid>'
 
+DiversionReason = Literal["unconditional", "user-busy", "no-answer", "deflection", "follow-me"]
+"""Why a call is forwarded (RFC 5806 §9)."""
+_HISTORY_CAUSES: Final[dict[DiversionReason, int]] = {
+    # RFC 7044 §7.2: as the Reason of a History-Info has it.
+    "unconditional": 302,
+    "user-busy": 486,
+    "no-answer": 408,
+    "deflection": 480,
+    "follow-me": 302,
+}
+
+
+class Forwarded(NamedTuple):
+    """Who forwarded a call before it came to us: values of Diversion (RFC 5806) and of History-Info (RFC 7044)."""
+
+    diversion: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+
+
+NOT_FORWARDED: Final = Forwarded()
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _PHONE_USER = re.compile(r"\+?[0-9]+")
+_INDEX = re.compile(r";\s*index\s*=\s*([0-9]{1,6})(?![0-9])", re.IGNORECASE)
 _LONGEST_NAME = 128
 
 
@@ -28,8 +50,11 @@ class CallerIdentity:
         private: The caller asked for privacy (an anonymous From, or `Privacy: id`).
         anonymous: "no" shows the caller, "yes" hides it, "auto" does as the caller asked.
         diverted_by: The number that forwards this call, for Diversion; "" where it is not forwarded.
+        diverted_why: Why it does.
+        forwarded: Who forwarded it before.
         asserted: The number that we vouch for (RFC 3325 §5), where that is not `number`, which is only shown; "" for
             none.
+        asserted_name: The name that goes with `asserted`.
     """
 
     number: str = ""
@@ -37,7 +62,10 @@ class CallerIdentity:
     private: bool = False
     anonymous: Anonymous = "auto"
     diverted_by: str = ""
+    diverted_why: DiversionReason = "unconditional"
+    forwarded: Forwarded = NOT_FORWARDED
     asserted: str | None = None
+    asserted_name: str = ""
 
     @property
     def hidden(self) -> bool:
@@ -76,7 +104,9 @@ def caller_headers(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tu
     name = display(caller.name)
     vouched, known_as = user, name
     if caller.asserted is not None:
-        vouched, known_as = _user(caller.asserted), ""
+        vouched, known_as = _user(caller.asserted), display(caller.asserted_name)
+    if not _PHONE_USER.fullmatch(vouched):
+        vouched = ""  # a word is nobody's number, and is asserted to nobody (RFC 3325 §5)
     if caller.hidden:
         headers = [("Privacy", "id")]
         if vouched and trunk.asserts:
@@ -87,16 +117,40 @@ def caller_headers(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tu
     if not shown:
         return ANONYMOUS_FROM, headers
     from_ = f"{name}<{_uri(shown, domain, trunk)}>"
-    if vouched and (trunk.asserts or trunk.remote_party):
+    if vouched and (trunk.asserts or trunk.prefers or trunk.remote_party):
         same = vouched == shown and known_as == name
         identity = from_ if same else f"{known_as}<{_uri(vouched, domain, trunk)}>"
         if trunk.asserts:
             headers.append(("P-Asserted-Identity", identity))
+        if trunk.prefers:
+            headers.append(("P-Preferred-Identity", identity))
         if trunk.remote_party:
             headers.append(("Remote-Party-ID", f"{identity};party=calling;screen=yes;privacy=off"))
-    if trunk.diverts and caller.diverted_by:
-        headers.append(("Diversion", f"<{_uri(escaped(caller.diverted_by), domain, trunk)}>;reason=unconditional"))
-    return from_, headers
+    return from_, headers + _forwarding(trunk, caller, domain)
+
+
+def _forwarding(trunk: Trunk, caller: CallerIdentity, domain: str) -> list[tuple[str, str]]:
+    """Who has forwarded the call: our own entry goes on top of those that came (RFC 5806 §5), or behind them (RFC
+    7044 §10.1)."""
+    headers = []
+    by, before = caller.diverted_by, caller.forwarded
+    own = _uri(escaped(by), domain, trunk) if by else ""
+    if trunk.diverts:
+        if own:
+            headers.append(("Diversion", f"<{own}>;reason={caller.diverted_why}"))
+        headers += [("Diversion", value) for value in before.diversion]
+    if trunk.tells_history:
+        headers += [("History-Info", value) for value in before.history]
+        if own:
+            cause = f"SIP%3Bcause%3D{_HISTORY_CAUSES[caller.diverted_why]}"
+            headers.append(("History-Info", f"<{own}?Reason={cause}>;index={_next_index(before.history)}"))
+    return headers
+
+
+def _next_index(history: tuple[str, ...]) -> str:
+    """The index of one more entry, at the top level (RFC 7044 §10.3)."""
+    found = [int(number) for value in history for number in _INDEX.findall(value)]
+    return str(max(found, default=0) + 1)
 
 
 def _user(number: str) -> str:

@@ -16,7 +16,7 @@ from routing.models.fields import Codes, DialText, Resource, Text, Timer, checke
 from routing.models.provider_tls import ProviderTls
 from routing.models.tech_headers import check_tech_headers
 
-IdentityHeader = Literal["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
+IdentityHeader = Literal["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Diversion", "History-Info"]
 
 _CODECS = re.compile(r"[A-Za-z0-9.\-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.\-]+(/[0-9]+){0,2})*")
 

@@ -115,11 +115,11 @@ class MessageIntake:
         request = message.request
         routing, directory = self._intake.routing, self._intake.directory
         if phone is None:
-            number, name, private = caller_of(request, source, routing, directory)
+            number, name, private, *_ = caller_of(request, source, routing, directory)
             if not number:
                 return None, "", True
         else:
-            number, name, private = phone_of(request, phone, routing, directory)
+            _, name, private, number, *_ = phone_of(request, phone, routing, directory)
         try:
             if number[:1] == "+" and source.kind != "guest":
                 return Address(type="tel", target=number, target_name=name[:255]), "", private

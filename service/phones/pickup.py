@@ -54,16 +54,13 @@ class PickupIntake:
 
     def _record(self, call: Call, phone: ExtensionRow, *, logged_in: bool) -> CallRecord:
         intake = self._intake
-        shown, name, private = phone_of(call.invite, phone, intake.routing, intake.directory)
+        caller = phone_of(call.invite, phone, intake.routing, intake.directory)
         return CallRecord(
             call.id,
             "incoming",
-            source=shown or phone.name,
-            source_name=name,
-            source_type="tel" if shown else "extension",
-            anonymous=private,
+            **caller.on_record(),
+            source_type="tel" if caller.shown else "extension",
             phone=phone,
-            shown=shown,
             logged_in=logged_in,
             customer_id=phone.customer_id,
             sip_call_ids=[call.sip_call_id],
