@@ -77,6 +77,8 @@ class AddressTable(Generic[T]):
 
     def find(self, host: str) -> T | None:
         """The value for a numeric address."""
+        if not self.filled:
+            return None
         memo = self._memo
         try:
             return memo[host]

@@ -95,12 +95,15 @@ class Location:
 
     def refreshed(self, name: str, binding: Binding, newer: Binding | None = None) -> None:
         """A binding holds on: what it is as from now on is `newer`, or has been written to it."""
-        if newer is not None:
+        if newer is None or _same_way(binding, newer):
+            if newer is not None:
+                binding.renew(newer)
+            if binding.expires_at < binding.due:
+                self._look_at(binding)
+        else:
             self._left(binding, gone=False)
             binding.renew(newer)
             self._entered(name, binding)
-        elif binding.expires_at < binding.due:
-            self._look_at(binding)
         self._tell(LocationChange(name, binding, "refreshed"))
 
     def remove(self, name: str, binding: Binding, event: BindingEvent = "unregistered", cause: str = "") -> bool:
@@ -220,6 +223,21 @@ class Location:
     def _tell(self, change: LocationChange) -> None:
         for tell in self.observers:
             tell(change)
+
+
+def _same_way(one: Binding, other: Binding) -> bool:
+    """Whether both are reached by the same connection of the same listener, or by the same proxy, as nearly always
+    before and after a refresh: then nothing is kept elsewhere that changes."""
+    flow, there = one.flow, other.flow
+    if flow is there:
+        return one.path == other.path
+    return (
+        flow is not None
+        and there is not None
+        and flow.transport is there.transport
+        and flow.connection is there.connection
+        and one.path == other.path
+    )
 
 
 def _stream_of(binding: Binding) -> Connection | None:

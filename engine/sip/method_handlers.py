@@ -15,7 +15,7 @@ RequestHandler = Callable[[ServerTransaction, Request, Flow, float], None]
 """Answers a request, now or later: its transaction, the request, where it came from, and the time (s)."""
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """The one answer to a request.
 

@@ -59,7 +59,7 @@ class RegistrarPolicy:
     flow_timer: int = 120
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Registration:
     """What a registrar knows of a REGISTER beside its text.
 
