@@ -67,6 +67,8 @@ class KnownPeers:
     def reserved(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
         provider; see `one_party`."""
+        if host == source:
+            return False  # nearly every peer names itself
         directory = self.directory
         provider = directory.provider_at(host) or directory.provider_with_hostname(host)
         if provider is None:

@@ -300,6 +300,24 @@ def test_a_registration_ends_whose_proxy_has_lost_the_connection_rfc_5626_5_3_1(
     assert not world.node.location.bindings("bob")
 
 
+def test_phones_of_one_edge_with_the_same_contact_and_instance_are_each_their_extensions(world: World) -> None:
+    """Behind one edge, two private networks have the same addresses: the Path is what tells them apart."""
+    instance = "<urn:uuid:the-same>"
+    register(world, "bob", BOB, path=("sip:bobs@198.51.100.50;lr",), uri="sip:x@10.1.2.3", instance=instance)
+    register(world, "anna", BOB, path=("sip:annas@198.51.100.50;lr",), uri="sip:x@10.1.2.3", instance=instance)
+    extend(world, "anna", customer_id=ONE)
+    edge = world.phone("198.51.100.50")
+    for host, name in ((DEVICES[0], "bob"), (ALICE, "anna")):
+        alice = world.phone(host)
+        call(alice, name, login="alice")
+    asked = {invite.get("Route"): invite for invite in edge.requests("INVITE")}
+    assert asked.keys() == {"<sip:bobs@198.51.100.50;lr>", "<sip:annas@198.51.100.50;lr>"}
+    edge.answer(asked["<sip:annas@198.51.100.50;lr>"], 430, tag="edge")
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 480
+    assert not world.node.location.bindings("anna") and world.node.location.bindings("bob")
+
+
 def test_without_a_proxy_430_is_an_answer_like_another(world: World) -> None:
     (bob,) = register(world, "bob", BOB)
     alice = world.phone(ALICE)

@@ -119,6 +119,8 @@ def way_back(dialog: Dialog, peers: Peers) -> Flow | None:
 def _leads_nowhere(dialog: Dialog) -> bool:
     """Whether the next hop has a name that is nobody's (RFC 2606 §2): so phones in browsers write that they have no
     address (RFC 7118 §5), and only the flow leads to them."""
+    if not dialog.route_set and "invalid" not in dialog.remote_target.lower():
+        return False  # nearly every peer
     try:
         name = place_of(dialog.route()[2] if dialog.route_set else dialog.remote_target).name
     except ParseError:
