@@ -7,7 +7,16 @@ from urllib.parse import unquote
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri, Uri, parse_uri
-from routing.numbers.numbering import is_e164, is_virtual, read_digits, read_in_context, without_separators
+from routing.numbers.numbering import (
+    SHORTEST_PLAIN,
+    in_plan,
+    is_e164,
+    is_virtual,
+    read_digits,
+    read_in_context,
+    read_international,
+    without_separators,
+)
 from routing.settings import RoutingSettings
 
 Kind = Literal["number", "extension", "empty", "overlong", "none"]
@@ -15,7 +24,6 @@ Kind = Literal["number", "extension", "empty", "overlong", "none"]
 _LONGEST_USER = 128
 _MOST_DIGITS = 15
 _EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,64}")
-_SHORTEST_PLAIN = 7
 
 
 class DialledNumber(NamedTuple):
@@ -86,8 +94,10 @@ def numbers_to_look_up(uri: Uri | str, settings: RoutingSettings) -> list[str]:
 
 def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> DialledNumber:
     """A user part: a name, or a telephone-subscriber with parameters of its own (RFC 3261 §19.1.6)."""
-    if text in known or is_e164(text):
+    if text in known:
         return DialledNumber("number", text, text)
+    if is_e164(text):
+        return DialledNumber("number", in_plan(text), text)
     context = ""
     number = text
     if ";" in text:
@@ -105,7 +115,7 @@ def _from_digits(
     text = written if text is None else text
     if len(text) > _LONGEST_USER:
         return DialledNumber("overlong", "", text[:_LONGEST_USER])
-    digits = written if written.isascii() and written.isdigit() else without_separators(written)
+    digits = written if written.isascii() and written.isdigit() else _dialled(written)
     if not digits:
         return DialledNumber("empty" if not written.strip() else "none", "", text)
     plain = digits[1:] if digits[0] == "+" else digits
@@ -113,10 +123,12 @@ def _from_digits(
         return DialledNumber("extension" if _EXTENSION.fullmatch(written) else "none", "", text)
     if digits[0] == "+":
         return _international(plain, text)
+    # With fewer digits after it, it is no prefix: "0012" is an extension.
     for prefix in settings.international_prefixes:
-        # With fewer digits after it, it is no prefix: "0012" is an extension.
-        if digits.startswith(prefix) and len(digits) >= len(prefix) + _SHORTEST_PLAIN:
-            return _international(digits[len(prefix) :], text)
+        if digits.startswith(prefix) and len(digits) > len(prefix) + _MOST_DIGITS:
+            return DialledNumber("overlong", "", text)
+    if abroad := read_international(digits, settings.default_country, settings.international_prefixes):
+        return DialledNumber("number", abroad, text)
     if f"+{digits}" in known:
         return DialledNumber("number", f"+{digits}", text)
     if len(digits) > _MOST_DIGITS + 1:
@@ -136,7 +148,7 @@ def _read_plain(digits: str, context: str, settings: RoutingSettings) -> str:
     if is_virtual(f"+{digits}"):
         # No country has this code; the library would only refuse it.
         return f"+{digits}" if is_e164(f"+{digits}") else ""
-    if len(digits) < _SHORTEST_PLAIN and not settings.default_country:
+    if len(digits) < SHORTEST_PLAIN and not settings.default_country:
         return ""
     return read_digits(digits, settings.default_country)
 
@@ -145,4 +157,11 @@ def _international(digits: str, text: str) -> DialledNumber:
     if len(digits) > _MOST_DIGITS:
         return DialledNumber("overlong", "", text)
     number = f"+{digits}"
-    return DialledNumber("number", number, text) if is_e164(number) else DialledNumber("none", "", text)
+    return DialledNumber("number", in_plan(number), text) if is_e164(number) else DialledNumber("none", "", text)
+
+
+def _dialled(written: str) -> str:
+    """`written` without separators, and without the key that ends dialling."""
+    digits = without_separators(written)
+    ended = digits[:-1]
+    return ended if digits[-1:] == "#" and ended.removeprefix("+").isdigit() else digits

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import phonenumbers
 
@@ -11,6 +11,8 @@ from routing.errors import RoutingError
 NumberKind = Literal["", "local", "toll_free", "mobile", "national", "virtual"]
 
 VIRTUAL_PREFIX = "+899"
+SHORTEST_PLAIN: Final = 7
+"""Digits that a number has at least, behind a prefix or without one."""
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _VIRTUAL = re.compile(r"\+899[0-9]{9}")
 _SEPARATORS = re.compile(r"[\s\-.()/\u00ad\u200b-\u200f\u2010-\u2015\u202a-\u202e\u2060\u2212\ufeff~]+")
@@ -53,6 +55,55 @@ def _ascii(character: str) -> str:
     return str(int(character)) if character.isdecimal() else character
 
 
+# Prefixes that a plan has given up, and how many digits followed them: people and machines write them on. The digit
+# between country code and number of mobile phones in Mexico ended in 2019.
+_RETIRED: Final = {"+521": ("+52", 10)}
+
+
+@lru_cache(maxsize=8192)
+def in_plan(number: str) -> str:
+    """The one form of an international number, `+` and 7 to 15 digits: without a national prefix (+44 020… is +4420…)
+    or one that is no more (+52 1 55… is +52 55…), as its numbering plan says. What no plan knows stays as it is."""
+    if is_virtual(number):
+        return number
+    for retired, (instead, digits) in _RETIRED.items():
+        if number.startswith(retired) and len(number) == len(retired) + digits:
+            number = instead + number[len(retired) :]
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    if not _is_complete(parsed):
+        return number
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return written if is_e164(written) else number
+
+
+@lru_cache(maxsize=8192)
+def read_international(digits: str, country: str, prefixes: tuple[str, ...]) -> str:
+    """The number behind a prefix that stands for `+`; "" where there is no such prefix.
+
+    The prefixes of `country`'s own plan (011, 0011, 810 …) go before the shared `prefixes`, and what comes to a number
+    that somebody may have before what only could be one.
+    """
+    found = []
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country) if country else None
+    if metadata is not None and metadata.international_prefix:
+        own = re.match(metadata.international_prefix, digits)
+        if own is not None:
+            found.append(digits[own.end() :])
+    found += [digits[len(prefix) :] for prefix in prefixes if digits.startswith(prefix)]
+    numbers = [in_plan(f"+{rest}") for rest in found if len(rest) >= SHORTEST_PLAIN and is_e164(f"+{rest}")]
+    for check in (phonenumbers.is_valid_number, _is_complete):
+        for number in numbers:
+            try:
+                if check(phonenumbers.parse(number)):
+                    return number
+            except phonenumbers.NumberParseException:
+                continue
+    return numbers[-1] if numbers else ""
+
+
 def checked_number(text: str, *, strict: bool = False) -> str:
     """The number in normal form, for numbers that are to be ours.
 
@@ -68,6 +119,7 @@ def checked_number(text: str, *, strict: bool = False) -> str:
     if not is_e164(number):
         problem = f"{text!r} is no number; write + and 7 to 15 digits with the country code, such as +15551234567"
         raise RoutingError("INVALID_NUMBER", problem)
+    number = in_plan(number)
     try:
         parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException:
