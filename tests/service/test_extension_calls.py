@@ -829,3 +829,30 @@ def test_the_sound_between_phones_behind_nats_may_pass_the_engine(monkeypatch: p
         world.close()
     assert heard["direct"] == OFFER
     assert f"c=IN IP4 {ENGINE}\r\n".encode() in heard["anchor"]
+
+
+def test_who_shares_a_flow_is_known_there_for_as_long_as_it_has_a_binding_there(world: World) -> None:
+    location, contacts = world.node.location, world.node.contacts
+    flow = Flow(next(iter(world.node.agent.listeners)), BOB, 5060)
+    made = {
+        key: Binding(id=key, contact=f"<sip:{key}@10.1.2.3>", flow=flow, expires_at=1e9) for key in ("a1", "a2", "c1")
+    }
+    for key, name in (("a1", "alice"), ("a2", "alice"), ("c1", "carol")):
+        enter(world, name, made[key])
+
+    def known(claimed: str = "") -> str:
+        found = contacts.extension_at(flow, claimed)
+        return "" if found is None else found.name
+
+    assert (known(), known("alice"), known("carol"), known("bob")) == ("", "alice", "carol", "")
+    location.remove("alice", made["a1"])
+    assert (known(), known("alice")) == ("", "alice")
+    location.refreshed("alice", made["a2"], Binding(id="a2", contact="<sip:a2@10.1.2.3>", flow=flow, expires_at=2e9))
+    assert (known(), known("alice"), made["a2"].expires_at) == ("", "alice", 2e9)
+    location.remove("alice", made["a2"])
+    assert (known(), known("alice")) == ("carol", "carol")
+    away = Flow(next(iter(world.node.agent.listeners)), DEVICES[0], 5060)
+    location.refreshed("carol", made["c1"], Binding(id="c1", contact="<sip:c1@10.1.2.3>", flow=away, expires_at=2e9))
+    assert known() == "" and contacts.extension_at(away) is not None
+    location.remove("carol", made["c1"])
+    assert contacts.extension_at(away) is None
