@@ -42,7 +42,7 @@ _ELEMENT = re.compile(
 )
 # Credentials as nearly everybody writes them: one scheme, each parameter once, no backslash in quotes.
 _COMMON_TEXT = rf'"[^"\\\x00-\x1f\x7f]*+"|[{TOKEN_CHARS}]++'
-_COMMON = re.compile(rf"Digest +[a-z*]++=(?:{_COMMON_TEXT})(?:, *+[a-z*]++=(?:{_COMMON_TEXT}))*+")
+_COMMON = re.compile(rf"Digest +[a-z*]++=(?:{_COMMON_TEXT})(?:, *+[a-z*]++=(?:{_COMMON_TEXT}))*")
 _COMMON_PARAM = re.compile(rf"([a-z*]++)=({_COMMON_TEXT})")
 _OTHER_SCHEME = re.compile(rf"[{TOKEN_CHARS}]++(?:[ \t]++[A-Za-z0-9\-._~+/]++=*+)?")
 
