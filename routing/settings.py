@@ -1,6 +1,6 @@
 """The settings of routing, as plain values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from routing.addresses import AddressTable
@@ -43,12 +43,23 @@ class RoutingSettings:
     trusted: AddressTable[bool] = field(init=False, repr=False, compare=False)
     edges: AddressTable[bool] = field(init=False, repr=False, compare=False)
     allowed_destinations: AddressTable[bool] = field(init=False, repr=False, compare=False)
+    _of_countries: "dict[str, RoutingSettings]" = field(init=False, repr=False, compare=False)
+
+    def in_country(self, country: str) -> "RoutingSettings":
+        """These settings with another `default_country`; themselves for ""."""
+        if not country or country == self.default_country:
+            return self
+        found = self._of_countries.get(country)
+        if found is None:
+            found = self._of_countries[country] = replace(self, default_country=country)
+        return found
 
     def __post_init__(self) -> None:
         parse_host_port(self.from_domain)
         self.trusted_networks = tuple(self.trusted_networks)
         # Where one prefix begins another, the longer one is meant.
         self.international_prefixes = tuple(sorted(self.international_prefixes, key=len, reverse=True))
+        self._of_countries = {}
         self.trusted = _table(self.trusted_networks)
         self.edges = _table(self.proxies)
         self.allowed_destinations = _table(self.destination_networks)

@@ -61,6 +61,8 @@ class Caller(NamedTuple):
 def caller_of(request: Request, source: Source, routing: RoutingSettings, directory: Directory) -> Caller:
     """Who calls or texts. What a trunk and a client assert is believed, what they would like to have asserted too (RFC
     3325 §5, §9.2), and Remote-Party-ID of older ones; of a guest From is all there is."""
+    if source.provider is not None:
+        routing = routing.in_country(source.provider.country)
     asked = hides(request)
     private = bool(asked)
     shown = name = ""

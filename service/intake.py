@@ -40,6 +40,7 @@ from routing.access.admission import (
     looped,
     phone_of_customer,
 )
+from routing.access.called_number import called_number, called_uris
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
@@ -115,12 +116,21 @@ class Intake:
 
     def screen(self, request: Request, source: Flow, fetched: bool) -> object:
         """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `AgentHooks.screen`."""
-        if not fetched and not self.directory.complete and (missing := self.flows.calls.missing_numbers(request.uri)):
+        if not fetched and (missing := self.missing_numbers(request, source)):
             return self._fetch(missing, request, source)
         judged = self._judge(request, source, request.call_id[:_SHOWN])
         if isinstance(judged.verdict, Refuse):
             return self._refusal(judged, judged.verdict, source.host, request.call_id[:_SHOWN])
         return judged
+
+    def missing_numbers(self, request: Request, source: Flow) -> list[str]:
+        """The numbers that reading what is called depends on and that memory does not tell of; [] nearly always."""
+        if self.directory.complete:
+            return []
+        provider = identify(self.directory, self.routing, source.party).provider
+        country = "" if provider is None else provider.country
+        services = self.flows.calls
+        return [number for uri in called_uris(request, provider) for number in services.missing_numbers(uri, country)]
 
     async def _fetch(self, missing: Sequence[str], request: Request, source: Flow) -> Refusal | None:
         """What is dialled may be a number of ours that is not in memory: the store is asked first."""
@@ -135,7 +145,7 @@ class Intake:
         session = call.session
         if isinstance(session, InviteServer) and isinstance(session.screened, _Judged):
             return self._take(call, session.screened)
-        if not self.directory.complete and (missing := self.flows.calls.missing_numbers(call.invite.uri)):
+        if missing := self.missing_numbers(call.invite, call.remote):
             return self._later(call, missing)
         return self._decide(call)
 
@@ -158,7 +168,7 @@ class Intake:
     def _judge(self, invite: Request, flow: Flow, call_id: str, call: Call | None = None) -> _Judged:
         own = call is not None and call.returned
         source, login, phone = self.sender(invite, flow, call_id, own=own)
-        target = normalise_dialled(invite.uri, self.routing, self.directory.numbers)
+        target = called_number(invite, source.provider, self.routing, self.directory)
         if call is not None and own and (call.depth >= MOST_DEEP or call.loops(target.number or target.text)):
             verdict: Decision = looped(target)
         else:

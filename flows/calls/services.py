@@ -142,12 +142,15 @@ class CallServices:
     # Routing looks at what is in memory and never waits. Where that is not all there is, whoever decides about a call
     # makes sure first that each number in question is there, or does not exist.
 
-    def missing_numbers(self, uri: Uri | str) -> list[str]:
-        """The numbers that reading `uri` depends on and that memory does not tell of; [] nearly always."""
+    def missing_numbers(self, uri: Uri | str, country: str = "") -> list[str]:
+        """The numbers that reading `uri` depends on and that memory does not tell of; [] nearly always. `country`:
+        whose national numbers it is read by; "": the default's."""
         directory = self.directory
         if directory.complete or self.fetch_number is None:
             return []
-        return [e164 for e164 in numbers_to_look_up(uri, self.routing) if directory.number(e164) is None]
+        return [
+            e164 for e164 in numbers_to_look_up(uri, self.routing.in_country(country)) if directory.number(e164) is None
+        ]
 
     async def fetch_numbers(self, numbers: Iterable[str]) -> None:
         """Asks the store for each. Raises routing's NumberUnavailable when it cannot tell now."""

@@ -8,6 +8,7 @@ from routing.hostnames import parse_host_port
 from routing.models.codes import expand_codes
 from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped, formatted
+from routing.numbers.numbering import is_e164
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,6 +143,11 @@ class Trunk:
             address=parse_host_port(provider.hostname).address,
             certified=tuple(certified(provider)),
         )
+
+    def caller_number(self, number: str) -> str:
+        """The number of a caller as it is shown to this provider; what is no number in normal form stays."""
+        wanted = self.provider.caller_number_format or self.provider.number_format
+        return formatted(number, wanted) if wanted != "e164" and is_e164(number) else number
 
     def request_uri(self, number: str) -> str:
         """The Request-URI for a normalised number."""

@@ -100,11 +100,11 @@ def caller_headers(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tu
     from_domain: Host in From and identity headers where the provider names none.
     """
     domain = trunk.from_domain or from_domain
-    user = _user(caller.number)
+    user = _user(trunk.caller_number(caller.number))
     name = display(caller.name)
     vouched, known_as = user, name
     if caller.asserted is not None:
-        vouched, known_as = _user(caller.asserted), display(caller.asserted_name)
+        vouched, known_as = _user(trunk.caller_number(caller.asserted)), display(caller.asserted_name)
     if not _PHONE_USER.fullmatch(vouched):
         vouched = ""  # a word is nobody's number, and is asserted to nobody (RFC 3325 §5)
     if caller.hidden:
@@ -134,7 +134,7 @@ def _forwarding(trunk: Trunk, caller: CallerIdentity, domain: str) -> list[tuple
     7044 §10.1)."""
     headers = []
     by, before = caller.diverted_by, caller.forwarded
-    own = _uri(escaped(by), domain, trunk) if by else ""
+    own = _uri(escaped(trunk.caller_number(by)), domain, trunk) if by else ""
     if trunk.diverts:
         if own:
             headers.append(("Diversion", f"<{own}>;reason={caller.diverted_why}"))

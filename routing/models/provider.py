@@ -15,6 +15,7 @@ from routing.models.codes import DEFAULT_FAILOVER_CODES
 from routing.models.fields import Codes, DialText, Resource, Text, Timer, checked, refusal
 from routing.models.provider_tls import ProviderTls
 from routing.models.tech_headers import check_tech_headers
+from routing.numbers.numbering import is_country
 
 IdentityHeader = Literal["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Diversion", "History-Info"]
 
@@ -53,6 +54,14 @@ class Provider(Resource):
     user_is_phone: bool = False
     caller_id_headers: list[IdentityHeader] = Field(default=["P-Asserted-Identity"])
     number_format: Literal["e164", "plain", "national"] = "e164"
+    """How it wants the dialled number: +1555…, 1555…, or as it is dialled in its own country."""
+    caller_number_format: Literal["", "e164", "plain", "national"] = ""
+    """How it wants the caller's; "": as `number_format`."""
+    country: str = ""
+    """ISO 3166 code of the country whose national numbers it delivers; "": `numbering.default_country`."""
+    called_number_from: Literal["request_uri", "to", "p_called_party_id", "auto"] = "request_uri"
+    """Where the number stands that it delivers a call for; `auto`: P-Called-Party-ID, the Request-URI, To: the first
+    that has a number of ours."""
     max_channels: int = Field(default=0, ge=0)
     """Calls at once; 0 is no limit."""
     max_cps: int = Field(default=0, ge=0, le=100_000)
@@ -91,6 +100,14 @@ class Provider(Resource):
     def _host(cls, hostname: str) -> str:
         checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(hostname))
         return hostname
+
+    @field_validator("country")
+    @classmethod
+    def _country(cls, country: str) -> str:
+        if country and not is_country(country):
+            problem = f"{country!r} is no country with telephone numbers; write its ISO 3166 code, such as DE or US"
+            raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return country
 
     @field_validator("from_domain")
     @classmethod

@@ -24,6 +24,7 @@ from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, MessageQueueFullError, MessageRequest, TextMessage
 from flows.messages.outbox import MessageQueue
 from routing.access.admission import Decision, DialOut, Refuse, RingExtension, Source, looped
+from routing.access.called_number import called_number
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
@@ -54,7 +55,7 @@ class MessageIntake:
         services, directory, routing = intake.flows.calls, intake.directory, intake.routing
         request = message.request
         try:
-            await services.fetch_numbers(services.missing_numbers(message.uri))
+            await services.fetch_numbers(self._missing_numbers(message))
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
@@ -62,7 +63,10 @@ class MessageIntake:
         source, judged, phone = intake.sender(request, message.remote, message.id, own=own)
         if judged.accepted:
             message.keep()
-        asked = normalise_dialled(message.uri, routing, directory.numbers)
+        if message.within is None:
+            asked = called_number(request, source.provider, routing, directory)
+        else:
+            asked = normalise_dialled(message.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Decision = looped(asked)
         else:
@@ -76,6 +80,11 @@ class MessageIntake:
             await self._relay(message, source, Address(type="extension", target=extension.name), phone, extension)
         else:
             await self._receive(message, source, verdict.number, phone)
+
+    def _missing_numbers(self, message: IncomingMessage) -> list[str]:
+        if message.within is None:
+            return self._intake.missing_numbers(message.request, message.remote)
+        return self._intake.flows.calls.missing_numbers(message.uri)
 
     # ---- for a number of ours
 

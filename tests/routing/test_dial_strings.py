@@ -176,6 +176,32 @@ def test_from_can_be_overridden(values: dict[str, Any], from_: str) -> None:
     assert caller_headers(trunk(**values), CallerIdentity(number="+1", anonymous="yes"), DOMAIN)[0] == ANONYMOUS_FROM
 
 
+@pytest.mark.parametrize(
+    ("values", "user"),
+    [
+        ({}, "+14155551234"),
+        ({"number_format": "plain"}, "14155551234"),
+        ({"number_format": "national"}, "4155551234"),
+        ({"number_format": "plain", "caller_number_format": "e164"}, "+14155551234"),
+        ({"caller_number_format": "plain"}, "14155551234"),
+        ({"caller_number_format": "national"}, "4155551234"),
+    ],
+)
+def test_the_callers_number_has_the_form_that_the_provider_wants(values: dict[str, Any], user: str) -> None:
+    made = trunk(caller_id_headers=[PAI, RPID, "Diversion"], **values)
+    caller = CallerIdentity(number="+14155551234", asserted="+14155551234", diverted_by="+14155551234")
+    from_, headers = caller_headers(made, caller, DOMAIN)
+    assert [f"<sip:{user}@" in value for value in (from_, *(value for _, value in headers))] == [True] * 4
+
+
+@pytest.mark.parametrize("number", ["201", "alice", ""])
+def test_what_is_no_number_has_no_other_form(number: str) -> None:
+    made = trunk(number_format="plain")
+    assert caller_headers(made, CallerIdentity(number=number), DOMAIN)[0] == (
+        f"<sip:{number}@{DOMAIN}>" if number else ANONYMOUS_FROM
+    )
+
+
 def test_the_asserted_number_is_the_callers_whatever_from_says() -> None:
     headers = caller_headers(trunk(from_user="acct", user_is_phone=True), CALLER, DOMAIN)[1]
     assert headers == [(PAI, '"Bob" <sip:+14155551234@198.51.100.1;user=phone>')]
