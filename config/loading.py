@@ -66,6 +66,7 @@ class Configuration:
             destination_networks=tuple(sip.destination_networks),
             default_country=numbering.default_country,
             international_prefixes=tuple(numbering.international_prefixes),
+            short_numbers=frozenset(numbering.short_numbers),
             strict=numbering.strict,
             realm=sip.realm,
             reserved_virtual_prefix=numbering.reserved_virtual_prefix,

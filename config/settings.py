@@ -378,6 +378,9 @@ class NumberingSettings(_Section):
     """Two letters (ISO 3166) of the country whose national numbers are understood; "" understands none."""
     international_prefixes: list[str] = ["00"]
     """What stands before a country code in place of `+`."""
+    short_numbers: list[str] = []
+    """Numbers of two to eight digits that are dialled as they stand, beside the short and emergency numbers of
+    `default_country`."""
     strict: bool = False
     """Own numbers must be valid in their country's plan, not only possible."""
     reserved_virtual_prefix: str = "+899000"
@@ -389,6 +392,14 @@ class NumberingSettings(_Section):
         if country and country not in phonenumbers.SUPPORTED_REGIONS:
             raise ValueError(f"{country!r} is no country; write its two capital letters, such as US, or leave it empty")
         return country
+
+    @field_validator("short_numbers")
+    @classmethod
+    def _short(cls, numbers: list[str]) -> list[str]:
+        for number in numbers:
+            if not re.fullmatch(r"[0-9]{2,8}", number):
+                raise ValueError(f'{number!r} is no short number; write two to eight digits in quotes, such as "811"')
+        return numbers
 
     @field_validator("international_prefixes")
     @classmethod

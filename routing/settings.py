@@ -22,6 +22,7 @@ class RoutingSettings:
         destination_networks: Private networks that `sip:` destinations of customers may name all the same.
         default_country: ISO 3166 code of the country whose national numbers are understood; "" understands none.
         international_prefixes: What callers dial in place of `+`.
+        short_numbers: Numbers that are dialled as they stand, beside those of the default country's plan.
         strict: Own numbers must be valid in their numbering plan, not only possible.
         reserved_virtual_prefix: Virtual numbers of the platform itself; "" reserves none.
         realm: What extensions log in to, and what their passwords are kept for.
@@ -36,6 +37,7 @@ class RoutingSettings:
     destination_networks: tuple[str, ...] = ()
     default_country: str = ""
     international_prefixes: tuple[str, ...] = ("00",)
+    short_numbers: frozenset[str] = frozenset()
     strict: bool = False
     reserved_virtual_prefix: str = "+899000"
     realm: str = "trunkline"

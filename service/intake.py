@@ -218,6 +218,7 @@ class Intake:
         if isinstance(verdict, DialOut):
             if record.phone is not None:
                 record.customer_id = record.phone.customer_id
+            record.destination = record.destination or verdict.target
             self._begin(call, record)
             return dial_out(self.flows, verdict.target, call, record)
         branch = Branch(Tree(guest=record.guest), call.depth) if judged.own else None

@@ -11,7 +11,8 @@ from routing.directory.rows import NumberRow
 from routing.identifiers import of_platform, same_customer
 from routing.models.provider import Provider
 from routing.numbers.normalise import DialledNumber
-from routing.numbers.numbering import is_emergency, is_virtual
+from routing.numbers.numbering import is_virtual
+from routing.numbers.short_numbers import is_emergency, is_short
 from routing.settings import RoutingSettings
 
 SourceKind = Literal["trunk", "client", "guest"]
@@ -74,7 +75,7 @@ class DialOut(NamedTuple):
     """The call goes to a foreign number, through the providers.
 
     Attributes:
-        target: In normal form.
+        target: In normal form; a short number as it stands.
     """
 
     target: str
@@ -168,8 +169,16 @@ def judge(
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
         return _refuse("guests_not_allowed", "callers without trunk, trusted network or credentials are not let in")
-    if kind == "client" and (extension := reached_extension(directory, settings, source, dialled)) is not None:
-        return RingExtension(extension)
+    emergency = is_emergency(dialled.text, settings)
+    if kind == "client":
+        if emergency:
+            return DialOut(dialled.text)
+        if (extension := reached_extension(directory, settings, source, dialled)) is not None:
+            return RingExtension(extension)
+        if dialled.number not in directory.numbers and is_short(dialled.text, settings):
+            return DialOut(dialled.text)
+    elif emergency and kind == "guest":
+        return _refuse("foreign_from_guest", f"a guest dialled {dialled.text}, an emergency number")
     if dialled.kind != "number":
         if dialled.kind == "empty":
             return _refuse("empty", "nothing was dialled")
@@ -220,7 +229,7 @@ def reached_extension(
     number is never one. Who reaches those of all customers reaches none by a number: a customer who gives its extension
     the digits of somebody's number gets no calls of others for that."""
     row = directory.extension(dialled.text)
-    if row is None or not row.active or is_emergency(dialled.text, settings.default_country):
+    if row is None or not row.active or is_emergency(dialled.text, settings):
         return None
     owner = source.customer_id
     if owner is not None and same_customer(owner, row.customer_id):

@@ -1,7 +1,7 @@
 """The route table: longest prefix, priority, weight."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from routing.directory.rows import RouteRow
@@ -98,6 +98,11 @@ class RouteTable:
         done as far as the attempts get, as most calls need one route only.
         """
         return _drawn_by_turns(self.matched(number), customer, rng)
+
+    def order_of(self, names: Sequence[str], customer: int, rng: random.Random) -> Iterator[RouteRow]:
+        """As `order`, for what is no number: the routes whose target is one of these names, the first ones first."""
+        found = [bucket for name in names if (bucket := self._buckets.get(name)) is not None]
+        return _drawn_by_turns(found, customer, rng)
 
     def matched(self, number: str) -> list[RouteRow | tuple[RouteRow, ...]]:
         """What stands under each prefix of `number`, longest first, whoever it belongs to."""

@@ -150,7 +150,9 @@ class Trunk:
         return formatted(number, wanted) if wanted != "e164" and is_e164(number) else number
 
     def request_uri(self, number: str) -> str:
-        """The Request-URI for a normalised number."""
+        """The Request-URI for a normalised number; a short one is dialled as it stands."""
+        if number[:1] != "+":
+            return f"sip:{number}@{self.after.partition('@')[2]}"
         number_format = self.provider.number_format
         user = number if number_format == "e164" else formatted(number, number_format)
         return f"{self.before}{user}{self.after}"

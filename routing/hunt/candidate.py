@@ -1,7 +1,7 @@
 """A provider that may get a call: whether it would be tried, and why not."""
 
 from collections.abc import Container
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
@@ -17,6 +17,9 @@ SkipCause = Literal[
     "no_listener",
 ]
 """Why a provider is passed over without being tried."""
+
+PASSED_OVER: Final = frozenset({"max_channels", "max_cps", "cooldown"})
+"""What keeps no emergency call from a provider."""
 
 SKIP_SENTENCES: dict[SkipCause, str] = {
     "disabled": "the provider is disabled",

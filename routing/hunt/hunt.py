@@ -8,7 +8,7 @@ from uuid import UUID
 from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord
-from routing.hunt.candidate import SKIP_SENTENCES, Candidate, SkipCause, skip_cause
+from routing.hunt.candidate import PASSED_OVER, SKIP_SENTENCES, Candidate, SkipCause, skip_cause
 from routing.hunt.failover import MAX_ATTEMPTS, TRY_NEXT, try_next
 from routing.hunt.health import MAX_COOLDOWN, HealthBoard, TrunkState
 from routing.hunt.identity import CallerIdentity, caller_headers
@@ -32,6 +32,7 @@ class Hunt:
 
     Attributes:
         target: The number as it was dialled, normalised; each attempt shapes it anew.
+        emergency: Providers are tried however busy, ill or expensive they are.
         cause: Why there is nothing to try, as a sentence; "" where there is.
         records: Attempts and skipped providers, in order.
         current: The attempt under way.
@@ -44,6 +45,7 @@ class Hunt:
     board: HealthBoard
     candidates: Iterator[Candidate]
     _: KW_ONLY
+    emergency: bool = False
     cause: str = ""
     refusal: tuple[int, str] = NOTHING_TO_TRY
     records: list[AttemptRecord] = field(default_factory=list)
@@ -73,6 +75,8 @@ class Hunt:
                     continue
                 state = self.board.state(key)
                 cause = skip_cause(trunk, state, now, self.board.transports)
+                if self.emergency and cause in PASSED_OVER:
+                    cause = ""
                 if cause == "unhealthy":
                     if self._turn != "ill":
                         self._ill = [*(self._ill or ()), candidate]
@@ -122,7 +126,7 @@ class Hunt:
             headers=headers,
             terms=terms,
             record=record,
-            rate=0 if route is None else route.rate,
+            rate=0 if route is None or self.emergency else route.rate,
             message_rate=0 if route is None else route.message_rate,
             state=state,
         )

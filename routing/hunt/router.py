@@ -16,8 +16,10 @@ from routing.hunt.hunt import Hunt
 from routing.hunt.identity import NO_CALLER, CallerIdentity
 from routing.hunt.outcome import BARRED, NOTHING_TO_TRY
 from routing.identifiers import NIL
+from routing.models.route import EMERGENCY
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.numbers.numbering import is_e164, is_virtual
+from routing.numbers.short_numbers import is_emergency, is_short
 from routing.settings import RoutingSettings
 
 _DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
@@ -53,6 +55,8 @@ class Router:
         from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
         """
         domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
+        if not is_e164(target) and is_short(target, self.settings) and not self.directory.own(f"+{target}"):
+            return self._short(target, caller, domain, customer_id, pinned)
         number = target if is_e164(target) else normalise_dialled(target, self.settings, self.directory.numbers).number
         if not number:
             return self._empty(target, caller, domain, f"{target!r} is no number", (484, "Address Incomplete"))
@@ -68,6 +72,23 @@ class Router:
             return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
         candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
         return Hunt(number, caller, domain, self.board, candidates)
+
+    def _short(
+        self, number: str, caller: CallerIdentity, domain: str, customer_id: UUID, pinned: Sequence[UUID]
+    ) -> Hunt:
+        """A short number goes out as it stands. Nothing keeps an emergency call from being tried but that there is
+        nobody to try it with."""
+        emergency = is_emergency(number, self.settings)
+        terms = None if emergency else self.directory.customer(customer_id.int)
+        if terms is not None and (why := barred(terms, number)):
+            self.directory.count_refusal(why)
+            return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
+        if pinned:
+            candidates = self._pinned(pinned)
+        else:
+            names = (number, EMERGENCY, "") if emergency else (number, "")
+            candidates = self._once_each(self.directory.routes.order_of(names, customer_id.int, self.rng))
+        return Hunt(number, caller, domain, self.board, candidates, emergency=emergency)
 
     def _empty(self, number: str, caller: CallerIdentity, domain: str, cause: str, answer: tuple[int, str]) -> Hunt:
         return Hunt(number, caller, domain, self.board, iter(()), cause=cause, refusal=answer)

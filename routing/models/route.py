@@ -1,7 +1,7 @@
 """The model of a route, which says what provider serves a range of numbers."""
 
 import re
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from pydantic import Field, field_validator, model_validator
@@ -9,11 +9,14 @@ from pydantic import Field, field_validator, model_validator
 from routing.identifiers import NIL, route_id
 from routing.models.fields import Codes, Resource, Timer, refusal
 from routing.numbers.numbering import is_virtual
+from routing.numbers.short_numbers import LONGEST_SHORT
 
 HIGHEST_RATE = 10**12
 """Micro-units a minute: a million currency units, far above any real price and far within 64 bits."""
 
-_TARGET = re.compile(r"\+[1-9][0-9]{0,14}")
+EMERGENCY: Final = "emergency"
+"""The target of routes for all emergency numbers."""
+_TARGET = re.compile(rf"\+[1-9][0-9]{{0,14}}|[0-9]{{3,{LONGEST_SHORT}}}|{EMERGENCY}")
 
 
 class Route(Resource):
@@ -29,7 +32,7 @@ class Route(Resource):
     weight: int = Field(default=1, ge=0, le=1_000_000)
     """Share among equals; 0 comes after all that have one."""
     target: str = "all"
-    """`all`, or `+` and the first digits of the numbers."""
+    """`all`, `+` and the first digits of the numbers, a short number, or `emergency`."""
     enabled: bool = True
     rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
     """What a minute costs the caller's customer, in millionths of the currency unit; 0 is free."""
@@ -45,7 +48,10 @@ class Route(Resource):
     @classmethod
     def _prefix(cls, target: str) -> str:
         if target != "all" and not _TARGET.fullmatch(target):
-            problem = f"{target!r} is no target; write all, or + and the first digits of the numbers, such as +44"
+            problem = (
+                f"{target!r} is no target; write all, + and the first digits of the numbers, such as +44, "
+                f"a short number such as 911, or {EMERGENCY}"
+            )
             raise refusal("INVALID_REQUEST_PARAMETER", problem)
         if is_virtual(target):
             problem = f"{target!r} is virtual: such numbers never leave for a provider; remove this route"

@@ -16,8 +16,6 @@ SHORTEST_PLAIN: Final = 7
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _VIRTUAL = re.compile(r"\+899[0-9]{9}")
 _SEPARATORS = re.compile(r"[\s\-.()/\u00ad\u200b-\u200f\u2010-\u2015\u202a-\u202e\u2060\u2212\ufeff~]+")
-_EMERGENCY = ("112", "911")
-_LONGEST_EMERGENCY = 6
 _OPTIONAL_ZERO = re.compile(r"\(0\)")
 
 
@@ -29,13 +27,6 @@ def is_virtual(number: str) -> bool:
 def is_e164(text: str) -> bool:
     """Whether `text` is a number in normal form: `+` and 7 to 15 digits."""
     return E164.fullmatch(text) is not None
-
-
-def is_emergency(text: str, country: str) -> bool:
-    """Whether what was dialled is an emergency number: of `country`, or, where none is given, 112 or 911."""
-    if len(text) > _LONGEST_EMERGENCY or not (text.isascii() and text.isdigit()):
-        return False
-    return phonenumbers.is_emergency_number(text, country) if country else text in _EMERGENCY
 
 
 def without_separators(text: str) -> str:

@@ -292,7 +292,7 @@ def test_targets(target: str) -> None:
 @pytest.mark.parametrize(
     ("values", "reason", "words"),
     [
-        ({"target": "44"}, "INVALID_REQUEST_PARAMETER", "'44' is no target; write all, or +"),
+        ({"target": "44"}, "INVALID_REQUEST_PARAMETER", "'44' is no target; write all, +"),
         ({"target": "+"}, "INVALID_REQUEST_PARAMETER", "is no target"),
         ({"target": ""}, "INVALID_REQUEST_PARAMETER", "is no target"),
         ({"target": "+0"}, "INVALID_REQUEST_PARAMETER", "is no target"),

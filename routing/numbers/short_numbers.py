@@ -1,0 +1,44 @@
+"""Short numbers, which are dialled as they stand: emergency calls, directory enquiries, helplines, test calls."""
+
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+
+from routing.settings import RoutingSettings
+
+LONGEST_SHORT: Final = 8
+"""Digits."""
+_ANYWHERE: Final = ("112", "911")
+_LONGEST_EMERGENCY: Final = 6
+
+
+def is_emergency(text: str, settings: RoutingSettings) -> bool:
+    """Whether what was dialled is an emergency number: of the default country, or, where none is given, 112 or 911."""
+    if len(text) > _LONGEST_EMERGENCY or not (text.isascii() and text.isdigit()):
+        return False
+    country = settings.default_country
+    return _is_emergency(text, country) if country else text in _ANYWHERE
+
+
+def is_short(text: str, settings: RoutingSettings) -> bool:
+    """Whether what was dialled goes out as it stands: an emergency number, one that the settings list, or one of the
+    default country's plan."""
+    if len(text) > LONGEST_SHORT or not (text.isascii() and text.isdigit()):
+        return False
+    return text in settings.short_numbers or is_emergency(text, settings) or _in_plan(text, settings.default_country)
+
+
+@lru_cache(maxsize=1024)
+def _is_emergency(text: str, country: str) -> bool:
+    return phonenumbers.is_emergency_number(text, country)
+
+
+@lru_cache(maxsize=1024)
+def _in_plan(text: str, country: str) -> bool:
+    if not country:
+        return False
+    try:
+        return phonenumbers.is_valid_short_number_for_region(phonenumbers.parse(text, country), country)
+    except phonenumbers.NumberParseException:
+        return False
