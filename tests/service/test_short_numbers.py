@@ -58,6 +58,13 @@ def call(world: World, dialled: str, source: str = OFFICE, headers: str = "") ->
     return caller
 
 
+def refused(caller: Phone) -> int:
+    """With what its last call was refused."""
+    statuses = [answer.status for answer in caller.responses("INVITE") if answer.call_id == caller.call_id]
+    assert statuses[-1] >= 300
+    return statuses[-1]
+
+
 def heard(world: World, host: str = TRUNK) -> list[Request]:
     peer = world.network.nodes.get((host, 5060)) or world.phone(host)
     return peer.requests("INVITE")
@@ -111,7 +118,7 @@ def test_routes_for_one_go_before_those_for_all_emergencies_and_these_before_the
     world.phone(TRUNK), world.phone(HELP)
     for dialled, host in (("911", HELP), ("988", HELP), ("411", TRUNK)):
         call(world, dialled)
-        assert heard(world, host)[-1].uri_text == f"sip:{dialled}@{host}"
+        assert f"sip:{dialled}@{host}" in [invite.uri_text for invite in heard(world, host)]
 
 
 def test_a_route_for_numbers_serves_none_of_them(worlds: Any) -> None:
@@ -146,9 +153,9 @@ def test_a_full_provider_takes_an_emergency_call_all_the_same(worlds: Any, limit
     call(world, "411")
     trunk.answer(heard(world)[0], 200, body=ANSWER, tag="far")
     world.wait(0.1)
-    assert call(world, "988").final("INVITE").status == 480
+    assert refused(call(world, "988")) == 480
     call(world, "911")
-    assert heard(world)[-1].uri_text == f"sip:911@{TRUNK}"
+    assert f"sip:911@{TRUNK}" in [invite.uri_text for invite in heard(world)]
 
 
 def test_one_in_cooldown_does_too(worlds: Any) -> None:
@@ -157,9 +164,9 @@ def test_one_in_cooldown_does_too(worlds: Any) -> None:
     call(world, "411")
     trunk.answer(heard(world)[0], 503, "Retry-After: 120\r\n", tag="far")
     world.wait(0.3)
-    assert call(world, "988").final("INVITE").status == 480
+    assert refused(call(world, "988")) == 480
     call(world, "911")
-    assert heard(world)[-1].uri_text == f"sip:911@{TRUNK}"
+    assert f"sip:911@{TRUNK}" in [invite.uri_text for invite in heard(world)]
 
 
 def test_a_phone_that_may_not_call_out_calls_for_help(worlds: Any) -> None:
