@@ -71,7 +71,7 @@ class Bridge:
             leg.acknowledge()
         if leg.answer_body:
             caller.session.speak_for(leg.far_end, now)
-        caller.session.accept(now, leg.answer_body)
+        caller.session.accept(now, leg.answer_body, leg.answer_headers)
         caller.set_answered(now)
         if not leg.path.terminated:
             caller.close_media()

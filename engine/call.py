@@ -257,9 +257,11 @@ class Call(Party):
             session.speak_for(speaker, self.agent.now())
             session.provisional(183, self.agent.now(), body)
 
-    def relay_progress(self, response: Response, with_body: bool, reliable: bool, far_end: object = None) -> None:
+    def relay_progress(
+        self, response: Response, with_body: bool, reliable: bool, far_end: object = None, headers: str = ""
+    ) -> None:
         """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes. `far_end`: whose media
-        its description is of."""
+        its description is of. `headers`: lines of it that go on."""
         session = self.session
         if self.ended or self.answered or not isinstance(session, InviteServer) or not 180 <= response.status < 190:
             return
@@ -275,7 +277,7 @@ class Call(Party):
         status = response.status if body or response.status != 183 else 180
         self._rang = self._rang or status == 180
         self._set_status("ringing")
-        session.provisional(status, self.agent.now(), body, reliable=reliable)
+        session.provisional(status, self.agent.now(), body, headers, reliable=reliable)
 
     def answer(self, body: bytes = b"") -> None:
         """200 OK, with our own media port's description where none is given. Nothing when already answered.

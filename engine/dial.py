@@ -1,7 +1,7 @@
 """Outgoing calls: what is dialled (`DialSpec`), how that ends (`Outcome`), and the call that it makes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
@@ -105,6 +105,7 @@ class DialSpec:
     no_progress_timeout: float = 60.0
     ring_timeout: float = 180.0
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
+    tells: Callable[[Response], str] | None = None  # header lines of its responses that the caller gets too
     allows: Allows | None = None  # which flows the request may go to; None: all
     origin: Any = None  # given: the call is to be taken here, by `on_call`, without a packet; `Call.origin` is this
     # For which number's call or text it is sent, and how many led to that: known again should it come back. None: the
@@ -130,7 +131,9 @@ class OutgoingCall(Call):
         "_answering",
         "_decided",
         "_outcome",
+        "_tells",
         "answer_body",
+        "answer_headers",
         "caller",
         "early_media",
         "offerless",
@@ -147,6 +150,8 @@ class OutgoingCall(Call):
         self.request_uri = session.request_uri
         self.offerless = False  # the answer brought an offer, which its ACK has to answer
         self.answer_body = b""  # of the 200, or of the reliable response before it
+        self.answer_headers = ""  # lines of the 200 that the caller gets too
+        self._tells: Callable[[Response], str] | None = None
         self._answering = False  # its 2xx has come, and is on its way along the media path
         self._outcome: Outcome | None = None
         self._decided: asyncio.Event | None = None
@@ -190,6 +195,7 @@ class OutgoingCall(Call):
         leg.session.dialer = leg
         leg.path = path
         leg.origin = spec.origin
+        leg._tells = spec.tells
         if caller is not None:
             caller.legs.append(leg)
         leg._start(spec, forwards, now)
@@ -372,7 +378,8 @@ class OutgoingCall(Call):
         if text and reliable:
             self.answer_body = text
         if caller is not None:
-            caller.relay_progress(response, self.early_media, reliable, self.far_end)
+            told = "" if self._tells is None else self._tells(response)
+            caller.relay_progress(response, self.early_media, reliable, self.far_end, told)
 
     def on_answered(self, session: Session, response: Response, now: float) -> None:
         self._answering = True
@@ -406,6 +413,8 @@ class OutgoingCall(Call):
                     session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
                     return
             session.acknowledge(now)
+        if self._tells is not None:
+            self.answer_headers = self._tells(response)
         self._set_outcome(
             Outcome(kind="answered", status=response.status, reason=response.reason, first_reply=session.first_reply)
         )

@@ -45,6 +45,7 @@ from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
+from routing.hunt.carried import fields_of, number_parameters
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
@@ -344,6 +345,8 @@ class Intake:
         )
         if source.provider is not None:
             record.provider_id = source.provider.id
+        if source.kind != "guest":  # a guest has nothing carried to a carrier at our cost
+            record.own_fields, record.number_parameters = fields_of(call.invite), number_parameters(call.invite)
         return record
 
     def _begin(self, call: Call, record: CallRecord) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from engine.sip.flow import NOT_ALLOWED
+from engine.sip.message.message import Response
 from engine.sip.message.status import reason_phrase
 from flows.calls.address import Address
 from flows.calls.ports import CallEnded, Charging, DialSpec, Outcome, OutgoingLeg, ProviderHunt, Reservation
@@ -15,6 +17,7 @@ from flows.calls.services import CallServices
 from flows.calls.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
 from routing.access.destinations import NamedBy
 from routing.hunt.attempt import Attempt
+from routing.hunt.carried import told_back
 from routing.hunt.identity import Anonymous
 from routing.hunt.outcome import LastOutcome, NotAttempted, hangup_reason
 from routing.identifiers import NIL
@@ -181,6 +184,7 @@ async def dial_hunt(
                 attempt.record.started = clock()
             _still_there(caller)
             spec = _spec(attempt, ring_timeout, anchor, number, branch, breadth)
+            spec.tells = None if caller is None else _tells(attempt, services, record)
             leg = services.dialler.dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)
             if dialled is not None:
@@ -253,6 +257,15 @@ def _spec(
         depth=None if branch is None else branch.depth,
         max_breadth=breadth,
     )
+
+
+def _tells(attempt: Attempt, services: CallServices, record: CallRecord) -> Callable[[Response], str] | None:
+    """What of a provider's responses the caller gets too; None where it is no provider's."""
+    provider = attempt.provider
+    if provider.id == NIL:
+        return None
+    domain, patterns = services.routing.from_domain, provider.pass_headers
+    return partial(told_back, patterns=patterns, domain=domain, identify=not record.guest)
 
 
 def _still_there(caller: Any) -> None:

@@ -46,6 +46,10 @@ class CallRecord:
     own, or none."""
     shown_name: str = ""
     """The name that goes with `shown`, but for a phone's."""
+    own_fields: tuple[tuple[str, str], ...] = ()
+    """Header fields of the caller's own that may go on to whom it reaches."""
+    number_parameters: tuple[tuple[str, str], ...] = ()
+    """Of the number that was dialled (RFC 4694)."""
     forwarded: Forwarded = NOT_FORWARDED
     """Who has forwarded the call before it came to us."""
     guest: bool = False

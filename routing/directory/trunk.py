@@ -149,10 +149,11 @@ class Trunk:
         wanted = self.provider.caller_number_format or self.provider.number_format
         return formatted(number, wanted) if wanted != "e164" and is_e164(number) else number
 
-    def request_uri(self, number: str) -> str:
-        """The Request-URI for a normalised number; a short one is dialled as it stands."""
+    def request_uri(self, number: str, parameters: str = "") -> str:
+        """The Request-URI for a normalised number; a short one is dialled as it stands. `parameters`: of the number,
+        each behind a semicolon."""
         if number[:1] != "+":
             return f"sip:{number}@{self.after.partition('@')[2]}"
         number_format = self.provider.number_format
         user = number if number_format == "e164" else formatted(number, number_format)
-        return f"{self.before}{user}{self.after}"
+        return f"{self.before}{user}{parameters}{self.after}"

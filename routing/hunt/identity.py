@@ -55,6 +55,8 @@ class CallerIdentity:
         asserted: The number that we vouch for (RFC 3325 §5), where that is not `number`, which is only shown; "" for
             none.
         asserted_name: The name that goes with `asserted`.
+        carried: Header fields of the caller's own that may go on.
+        number_parameters: Of the number that it has dialled (RFC 4694).
     """
 
     number: str = ""
@@ -66,6 +68,8 @@ class CallerIdentity:
     forwarded: Forwarded = NOT_FORWARDED
     asserted: str | None = None
     asserted_name: str = ""
+    carried: tuple[tuple[str, str], ...] = ()
+    number_parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def hidden(self) -> bool:

@@ -19,6 +19,7 @@ from routing.numbers.numbering import is_country
 
 IdentityHeader = Literal["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Diversion", "History-Info"]
 
+_PASSED = re.compile(r"[A-Za-z0-9.!%_+~-]{1,63}\*?")
 _CODECS = re.compile(r"[A-Za-z0-9.\-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.\-]+(/[0-9]+){0,2})*")
 
 
@@ -42,6 +43,10 @@ class Provider(Resource):
     """How it shows who it is where `transport` is `tls`, and how we do."""
     tech_prefix: DialText = ""
     tech_postfix: DialText = ""
+    pass_headers: list[str] = Field(default=[], max_length=50)
+    """Names of header fields, or patterns such as `X-*`, that are carried across, both ways, beside User-to-User."""
+    number_parameters: list[Literal["npdi", "rn", "cic", "isup-oli"]] = Field(default=[])
+    """Parameters of a dialled number that are kept beside `npdi` and `rn` (RFC 4694)."""
     tech_headers: dict[str, str] = Field(default={})
     """Added to every INVITE, in this order, values as they are."""
     username: DialText = ""
@@ -100,6 +105,17 @@ class Provider(Resource):
     def _host(cls, hostname: str) -> str:
         checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(hostname))
         return hostname
+
+    @field_validator("pass_headers")
+    @classmethod
+    def _passed(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not _PASSED.fullmatch(name):
+                problem = (
+                    f"{name!r} is no header field's name; write one such as User-to-User, or a pattern such as X-*"
+                )
+                raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return names
 
     @field_validator("country")
     @classmethod

@@ -37,6 +37,8 @@ _SPELLED = (
     "Remote-Party-ID",
     "SIP-ETag",
     "SIP-If-Match",
+    "Session-ID",
+    "User-to-User",
 )
 
 _KNOWN = {name.lower(): name for name in _SPELLED} | COMPACT
