@@ -147,6 +147,62 @@ async def test_numbers_that_were_released_before_0008_are_on_offer_again(empty_s
     assert (new["customer_id"], new["provider_id"], new["tm_purchase"]) == (UUID(int=0), UUID(int=0), None)
 
 
+def old_number(number: int, text: str, **more: Any) -> dict[str, Any]:
+    moment = datetime(2026, 11, 20, tzinfo=UTC)
+    made: dict[str, Any] = {"id": UUID(int=number), "customer_id": UUID(int=7), "number": text, "status": "active"}
+    return made | {"type": "normal", "tm_create": moment, "tm_update": moment, "tm_delete": None} | more
+
+
+async def with_numbers(url: str, *rows: dict[str, Any]) -> None:
+    """A database of 0013 with these numbers."""
+    engines = open_engines(url)
+    await upgrade(engines, "0013")
+    async with engines.write() as connection:
+        for row in rows:
+            await connection.execute(sa.insert(tables.numbers).values(row))
+        await connection.commit()
+    await engines.close()
+
+
+async def numbers_in(url: str) -> dict[int, str]:
+    engines = open_engines(url)
+    async with engines.read() as connection:
+        found = (await connection.execute(sa.select(tables.numbers.c.id, tables.numbers.c.number))).all()
+    await engines.close()
+    return {row.id.int: row.number for row in found}
+
+
+async def test_numbers_of_before_0014_are_brought_to_the_one_form(empty_store_url: str) -> None:
+    deleted = {"tm_delete": datetime(2026, 11, 21, tzinfo=UTC)}
+    await with_numbers(
+        empty_store_url,
+        old_number(1, "+4402079460123"),
+        old_number(2, "+5215512345678", status="available"),
+        old_number(3, "+15551234567"),
+        old_number(4, "+899100000001", type="virtual"),
+        old_number(5, "+490301234567"),
+        old_number(6, "+49301234567", **deleted),  # one that is no more stands in nobody's way
+    )
+    await (await Store.open(empty_store_url)).close()
+    assert await numbers_in(empty_store_url) == {
+        1: "+442079460123",
+        2: "+525512345678",
+        3: "+15551234567",
+        4: "+899100000001",
+        5: "+49301234567",
+        6: "+49301234567",
+    }
+
+
+async def test_where_two_numbers_would_become_one_nothing_is_changed_and_both_are_named(empty_store_url: str) -> None:
+    await with_numbers(
+        empty_store_url, old_number(1, "+4402079460123"), old_number(2, "+442079460123"), old_number(3, "+490301234567")
+    )
+    with pytest.raises(StoreError, match=r"\+4402079460123 and \+442079460123 .* delete one of the two"):
+        await Store.open(empty_store_url)
+    assert await numbers_in(empty_store_url) == {1: "+4402079460123", 2: "+442079460123", 3: "+490301234567"}
+
+
 def rows_not_null(name: str) -> list[sa.Column[Any]]:
     return [column for column in tables.metadata.tables[name].c if not column.nullable]
 
