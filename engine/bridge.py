@@ -10,7 +10,7 @@ from functools import partial
 from engine.call import Call, CallEnded
 from engine.dial import OutgoingCall
 from engine.media.anchor import CALLEE, CALLER, AnchorError
-from engine.party import relay_request, relay_update
+from engine.party import relay_request, relay_update, relayed_status
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
@@ -223,10 +223,10 @@ class Bridge:
                     lines = "".join(f"{name}: {value}\r\n" for name, value in response.explanation)
                     if "Min-SE" in response.first:
                         lines += f"Min-SE: {response.get('Min-SE')}\r\n"
-                    reason = response.reason
+                    reason = response.reason if relayed_status(status) == status else ""
                 if offered:
                     path.refused(CALLEE)
-                session.refuse_reinvite(status, later, lines, reason)
+                session.refuse_reinvite(relayed_status(status), later, lines, reason)
                 return
             sender.peer_body = offered or sender.peer_body
             receiver.peer_body = response.body or receiver.peer_body

@@ -132,13 +132,18 @@ class Party:
         path.offer(CALLEE, offer, offered)
 
 
+def relayed_status(status: int) -> int:
+    """What one party hears of the other's refusal: a challenge is between us and who has made it (RFC 3261 §22.2)."""
+    return 403 if status in (401, 407) else status
+
+
 def relay_request(
     towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
 ) -> None:
     """Pass INFO (DTMF and the like) or MESSAGE on with its body, and the answer back."""
 
     def on_final(status: int, response: Response | None, later: float) -> None:
-        session.reply(transaction, status, later, *_content(response))
+        session.reply(transaction, relayed_status(status), later, *_content(response))
 
     headers, body = _content(request)
     package = request.get("Info-Package")
@@ -162,7 +167,7 @@ def relay_update(sender: Party, receiver: Party, transaction: ServerTransaction,
     def on_final(status: int, response: Response | None, later: float) -> None:
         if response is None or status >= 300 or not response.body or transaction.answered:
             path.refused(CALLEE)
-            session.reply(transaction, status, later)
+            session.reply(transaction, relayed_status(status), later)
         else:
             path.answer(CALLER, response.body, partial(answered, status))
 

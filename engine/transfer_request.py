@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from engine.call import Call
+from engine.party import relayed_status
 from engine.sip.dialog.refer import OVER, Subscription
 from engine.sip.dialog.reference import Reference
 from engine.sip.dialog.replaces import FITS, Replaces, find, read_replaces
@@ -76,7 +77,8 @@ class TransferRequest:
 
     def failed(self, status: int, reason: str = "") -> None:
         """The target does not talk to anybody; the peer is where it was."""
-        self._subscription.final(status, reason, self.call.agent.now())
+        heard = relayed_status(status)
+        self._subscription.final(heard, reason if heard == status else "", self.call.agent.now())
 
 
 def _named(call: Call, replaces: Replaces) -> tuple[Call | None, str]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from engine.call import Call
+from engine.dial import credentials
 from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
@@ -210,6 +211,8 @@ class Intake:
         if isinstance(verdict, Refuse):
             self._reject(call, self._refusal(judged, verdict, call.remote.host, call.id))
             return None
+        if judged.source.provider is not None:
+            call.session.credentials = credentials(judged.source.provider)  # a trunk may challenge our BYE (§22.2)
         record = self._record(call, judged.source, target.number, judged.phone)
         record.logged_in = judged.login.accepted
         if judged.login.accepted:

@@ -22,6 +22,14 @@ class RequestUser(Protocol):
         ...
 
 
+class RequestLogin(Protocol):
+    """How a request answers a 401 or 407."""
+
+    def again(self, request: "OutgoingRequest", response: Response, flow: Flow, now: float) -> bool:
+        """Whether the challenge is answered: then the request is on its way once more, and nobody is told of it."""
+        ...
+
+
 class OutgoingRequest:
     """A request without its Via and Contact, which depend on the flow (RFC 3261 §8.1.1.7, §8.1.1.8)."""
 
@@ -33,6 +41,7 @@ class OutgoingRequest:
         "endpoint",
         "flows",
         "head",
+        "login",
         "mark",
         "method",
         "sips",
@@ -77,6 +86,7 @@ class OutgoingRequest:
         self.allows = allows
         self.mark = mark
         self.tls = tls
+        self.login: RequestLogin | None = None
         self.flows: list[Flow] = []
         self.transaction: ClientTransaction | None = None
 
@@ -158,11 +168,14 @@ class OutgoingRequest:
 
     def abandon(self, now: float) -> None:
         """Nobody waits for the response any more; a transaction that might wait for ever gets an end."""
-        self.user = None
+        self.user = self.login = None
         if self.transaction is not None:
             self.transaction.give_up(now)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        login = self.login if response.status in (401, 407) and transaction is self.transaction else None
+        if login is not None and login.again(self, response, transaction.flow, now):
+            return
         if self.user is None:
             transaction.give_up(now)
             return

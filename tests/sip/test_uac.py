@@ -363,6 +363,46 @@ def test_later_requests_log_in_too_22_1_22_3(world: World) -> None:
     assert "nc=00000002" in world.peer.requests("BYE")[0].get("Proxy-Authorization")
 
 
+def answered_by_a_server_that_challenges(world: World) -> InviteClient:
+    session, _ = dial(world.node, credentials=LOGIN)
+    world.peer.answer(world.invites[0], 200, body=ANSWER)
+    peer, invite = world.peer, world.invites[0]
+    peer.call_id, peer.remote_tag, peer.cseq = invite.call_id, invite.from_tag, 700
+    return session
+
+
+def test_a_refer_is_sent_again_with_credentials_and_its_notifications_name_that_rfc_3515_2_4_6(world: World) -> None:
+    session, peer = answered_by_a_server_that_challenges(world), world.peer
+    ends: list[tuple[str, int]] = []
+    session.refer("sip:x@10.9.9.9", "", world.network.now, lambda end: ends.append((end.ended, end.status)))
+    world.wait()
+    peer.answer(peer.requests("REFER")[0], 401, f"WWW-Authenticate: {CHALLENGE}\r\n")
+    world.wait()
+    first, second = peer.requests("REFER")
+    assert "nc=00000001" in second.get("Authorization") and second.get("Refer-To") == first.get("Refer-To")
+    peer.answer(second, 202)
+    event = f"Event: refer;id={second.cseq}\r\nSubscription-State: terminated;reason=noresource\r\n"
+    peer.request("NOTIFY", event + "Content-Type: message/sipfrag\r\n", b"SIP/2.0 200 OK\r\n")
+    assert (peer.statuses("NOTIFY"), ends) == ([200], [("told", 200)])
+
+
+def test_a_notify_is_sent_again_with_credentials_and_the_next_waits_for_it(world: World) -> None:
+    session, peer = answered_by_a_server_that_challenges(world), world.peer
+    peer.request("REFER", "Refer-To: <sip:x@10.9.9.9>\r\nContact: <sip:peer@10.0.0.1>\r\n")
+    assert session.subscription is not None
+    session.subscription.accept(world.network.now)
+    world.wait()
+    session.subscription.final(200, "OK", world.network.now)
+    peer.answer(peer.requests("NOTIFY")[0], 407, f"Proxy-Authenticate: {CHALLENGE}\r\n")
+    world.wait()
+    first, second = peer.requests("NOTIFY")
+    assert (second.body, second.get("Event")) == (first.body, first.get("Event"))
+    peer.answer(second, 200)
+    world.wait()
+    third = peer.requests("NOTIFY")[2]
+    assert b"200 OK" in third.body and "nc=00000002" in third.get("Proxy-Authorization")
+
+
 # ---- 422
 
 

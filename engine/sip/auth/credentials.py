@@ -12,6 +12,12 @@ from engine.sip.message.message import Response
 MAX_REALMS: Final = 4
 """Proxies and servers on one way that each want credentials."""
 
+MAX_ANSWERS: Final = 5
+"""Challenges that one request within a dialog answers: a wrong password is not to be tried for ever."""
+
+Answered = tuple[str, str, str]
+"""The answer's header name, the realm and the nonce."""
+
 _FIELDS: Final = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
 """Where the challenge stands, and where its answer goes."""
 
@@ -90,24 +96,52 @@ class DigestSessions:
     def accept(self, response: Response) -> bool:
         """Take the challenge of a 401 or 407: whether it can be answered, and was not before. Then the next request may
         be sent, with `lines`. A realm is answered anew only where its nonce was too old."""
-        name, header = _FIELDS[response.status]
-        credentials = self._credentials
-        try:
-            challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
-        except ParseError:
-            return False
+        header, challenge = self._read(response)
         if challenge is None:
             return False
         before = self._sessions.get((header, challenge.realm))
         fresh = before is None or (challenge.stale and not before.challenge.stale)
         if not fresh or len(self._sessions) >= MAX_REALMS:
             return False
-        self._sessions[(header, challenge.realm)] = ClientSession(challenge, credentials.username, credentials.password)
+        self._begin(header, challenge)
         return True
 
+    def accept_within(self, response: Response, answered: list[Answered]) -> bool:
+        """Take the challenge of a 401 or 407 to a request within a dialog: whether that request may be sent again, with
+        `lines`. A nonce of before may have become too old, whether that is said or not, and a server may ask for every
+        request by itself; what is refused is a nonce that this very request has been `answered` with."""
+        header, challenge = self._read(response)
+        if challenge is None or len(answered) >= MAX_ANSWERS:
+            return False
+        key = (header, challenge.realm, challenge.nonce)
+        if key in answered:
+            return False
+        answered.append(key)
+        self._begin(header, challenge)
+        return True
+
+    def _read(self, response: Response) -> tuple[str, Challenge | None]:
+        """Where the answer goes, and the challenge that is answered; None where none can be."""
+        name, header = _FIELDS[response.status]
+        try:
+            return header, choose(parse_challenges(response.lines(name)), self._credentials.realm)
+        except ParseError:
+            return header, None
+
+    def _begin(self, header: str, challenge: Challenge) -> None:
+        credentials, sessions = self._credentials, self._sessions
+        before = sessions.pop((header, challenge.realm), None)
+        # A nonce that is asked for once more goes on being counted (RFC 7616 §3.4, nc).
+        used = before.used if before is not None and before.challenge.nonce == challenge.nonce else 0
+        if len(sessions) >= MAX_REALMS:
+            del sessions[next(iter(sessions))]
+        session = ClientSession(challenge, credentials.username, credentials.password, used)
+        sessions[(header, challenge.realm)] = session
+
     def lines(self, method: str, uri: str, body: bytes, token: Callable[[], str]) -> str:
-        """Header lines of one request, each ended by CRLF, for every challenge so far. `token` makes cnonces."""
+        """Header lines of one request, each ended by CRLF, for every challenge so far, the newest first: there are
+        servers that read no further. `token` makes cnonces."""
         return "".join(
             f"{header}: {session.authorization(method, uri, token(), body)}\r\n"
-            for (header, _), session in self._sessions.items()
+            for (header, _), session in reversed(self._sessions.items())
         )

@@ -74,7 +74,6 @@ class InviteClient(Session):
         "_authorization",
         "_cancel_reason",
         "_dial_timer",
-        "_digests",
         "_dismissed",
         "_early",
         "_held_prack",
@@ -96,6 +95,7 @@ class InviteClient(Session):
         super().__init__(endpoint)
         self.initiator = True
         self.invitation = invitation  # until the answer is acknowledged
+        self.credentials = invitation.credentials
         self.request_uri = invitation.request_uri
         self.dialer = dialer
         self.call_id = endpoint.token() + endpoint.token()

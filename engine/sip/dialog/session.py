@@ -76,10 +76,10 @@ class Session(ReferUsage):
     }
 
     __slots__ = (
-        "_digests",
         "_negotiation",
         "_offer",
         "_reinvite",
+        "_shown",
         "_update",
         "ack_due",
         "initiator",
@@ -98,7 +98,7 @@ class Session(ReferUsage):
         self._offer: SessionOffer | None = None  # our re-INVITE or UPDATE under way
         self.initiator = False  # we sent the INVITE that opened the dialog, and chose its Call-ID
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
-        self._digests: DigestSessions | None = None  # with whom we had to log in
+        self._shown = ""  # the Authorization lines of our last re-INVITE
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's with an offer, not answered yet
@@ -259,9 +259,18 @@ class Session(ReferUsage):
         self._acknowledge(cseq, body, now)
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        if self._digests is None or method == "ACK":  # §22.1: nobody can challenge an ACK
+        if self._digests is None:
             return ""
-        return self._digests.lines(method, uri, body, self.endpoint.token)
+        if method == "ACK":
+            return self._shown  # §22.1: it repeats what its INVITE said
+        lines = self._digests.lines(method, uri, body, self.endpoint.token)
+        if method == "INVITE":
+            self._shown = lines
+        return lines
+
+    def _renumbered(self, method: str, cseq: int) -> None:
+        if method == "REFER" and self.referral is not None:
+            self.referral.cseq = cseq
 
     @property
     def login_states(self) -> tuple[LoginState, ...]:
@@ -270,6 +279,7 @@ class Session(ReferUsage):
 
     def log_in(self, credentials: Credentials, states: Iterable[LoginState]) -> None:
         """Answer these challenges from now on."""
+        self.credentials = credentials
         self._digests = DigestSessions(credentials, states)
 
     # ---- requests of the peer

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
+from engine.sip.auth.credentials import Answered, Credentials, DigestSessions
 from engine.sip.capabilities import SDP_TYPE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, TERMINATED, Dialog
@@ -35,9 +36,11 @@ class DialogUsage:
         "_ack",
         "_alarms",
         "_bye_reason",
+        "_digests",
         "_interval",
         "_unacked",
         "_waiting",
+        "credentials",
         "deadline",
         "dialog",
         "end_reason",
@@ -66,6 +69,8 @@ class DialogUsage:
         self._interval = 0.0  # of its retransmission
         self._ack: tuple[int, bytes, Flow] | None = None  # CSeq, the last ACK we sent and where
         self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
+        self.credentials: Credentials | None = None  # what the peer's challenges are answered with
+        self._digests: DigestSessions | None = None  # with whom we had to log in
         # Requests that wait for a peer that has lost its connection; None: it is there.
         self._waiting: list[tuple[OutgoingRequest, Dialog]] | None = None
 
@@ -203,19 +208,29 @@ class DialogUsage:
         number = cseq or dialog.next_cseq()
         head = request_head(dialog, method, number, routes)
         contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
-        headers = self._credentials(method, uri, number, body) + headers
-        return OutgoingRequest(
+        request = OutgoingRequest(
             self.endpoint,
             user,
             method=method,
             uri=uri,
             head=head,
-            tail=headers,
+            tail=self._credentials(method, uri, number, body) + headers,
             body=body,
             contact=contact,
             contact_host=dialog.contact_host,
             sips=dialog.secure or dialog.begins_with_sips,  # §8.1.1.8; the Request-URI is looked at anyway
         )
+        if self.credentials is not None and method != "ACK":  # §22.1: nobody can challenge an ACK
+            request.login = _Login(self, self.credentials, dialog, uri, headers)
+        return request
+
+    def _answer_challenge(self, response: Response, credentials: Credentials, answered: list[Answered]) -> bool:
+        if self._digests is None:
+            self._digests = DigestSessions(credentials)
+        return self._digests.accept_within(response, answered)
+
+    def _renumbered(self, method: str, cseq: int) -> None:
+        """A request of ours has been sent again, with credentials and this CSeq."""
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
         """Authorization lines of a request within the dialog; "" where nobody has challenged us."""
@@ -392,6 +407,37 @@ def request_head(dialog: Dialog, method: str, cseq: int, routes: list[str]) -> s
         f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
         f"Call-ID: {dialog.call_id}\r\nCSeq: {cseq} {method}\r\n"
     )
+
+
+class _Login:
+    """How a request within a dialog answers the challenges that it meets (RFC 3261 §22.2, §22.3): the same again, one
+    CSeq higher, by the flow that brought them; the BYE of a call that is over too."""
+
+    __slots__ = ("answered", "credentials", "dialog", "headers", "uri", "usage")
+
+    def __init__(self, usage: DialogUsage, credentials: Credentials, dialog: Dialog, uri: str, headers: str) -> None:
+        self.usage = usage
+        self.credentials = credentials
+        self.dialog = dialog
+        self.uri = uri
+        self.headers = headers
+        self.answered: list[Answered] = []
+
+    def again(self, request: OutgoingRequest, response: Response, flow: Flow, now: float) -> bool:
+        """See `RequestLogin`."""
+        usage, dialog, method = self.usage, self.dialog, request.method
+        if not usage._answer_challenge(response, self.credentials, self.answered):
+            return False
+        try:
+            routes = dialog.route()[1]
+        except ParseError:
+            return False
+        number = dialog.next_cseq()
+        request.head = request_head(dialog, method, number, routes)
+        request.tail = usage._credentials(method, self.uri, number, request.body) + self.headers
+        usage._renumbered(method, number)
+        request.send_to([flow, *request.flows], now)
+        return True
 
 
 class _Final:
