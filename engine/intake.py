@@ -203,6 +203,15 @@ class Intake:
         """A stream that holds something else than SIP."""
         self.peers.accuse(flow.party, "not_sip")
 
+    def unframed(self, flow: Flow, head: bytes, error: str) -> None:
+        """A message of a stream that has no end."""
+        now = self.now()
+        self.trace.add(now, True, flow, head)
+        try:
+            self.endpoint.refuse_unframed(head, error, flow)
+        except Exception:
+            self.log.error("message not handled", source=f"{flow.host}:{flow.port}", exc_info=True)
+
     def closed(self, flow: Flow, error: str) -> None:
         """A connection is gone."""
         try:

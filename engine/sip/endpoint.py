@@ -131,6 +131,18 @@ class Endpoint(Core):
         elif not self._unwanted(message, flow):
             self._receive_request(message, flow, now)
 
+    def refuse_unframed(self, head: bytes, error: str, flow: Flow) -> None:
+        """400 to a request of a stream that cannot be cut any further (RFC 3261 §18.3); `head` is its header."""
+        self.counters.received += 1
+        try:
+            message: Request | Response | None = parse(head)
+        except BadMessage as fault:
+            message = fault.partial
+        if isinstance(message, Request):
+            self._refuse_malformed(BadMessage(error, 400, message), flow)
+        else:
+            self.counters.malformed += 1
+
     @staticmethod
     def _open_body(message: Request | Response) -> None:
         """See `open_body`. What is no request for an answer has no description where its body cannot be read."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol, cast
 
 from engine.sip.flow import Flow
-from engine.sip.message.framing import NotSip
+from engine.sip.message.framing import NotSip, Unframed
 from engine.sip.message.grammar import ParseError
 from engine.transport.addresses import error_words
 from engine.transport.listen_spec import ListenerLimits
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         flow = self.flow
         assert transport is not None and flow is not None
-        if framer.ended:
+        if framer.ended or self.misframed:
             return
         try:
             messages = framer.feed(data)
@@ -249,11 +249,14 @@ class Connection(asyncio.Protocol):
             self._finish(framer.ended)
 
     def _misframed(self, error: ParseError) -> None:
-        # There is no telling where the next message begins, nor what an answer would be an answer to.
+        # There is no telling where the next message begins.
         self.misframed = True
         if isinstance(error, NotSip) and self.flow is not None:
             self._owner.sink.not_sip(self.flow, str(error))
-        if self.framer.ended:
+        if isinstance(error, Unframed) and self.flow is not None:
+            self._owner.sink.unframed(self.flow, error.head, str(error))
+            self._finish(f"framing error: {error}")
+        elif self.framer.ended:
             self._finish(f"framing error: {error}")
         else:
             self.abort(f"framing error: {error}")

@@ -26,6 +26,10 @@ class Sink(Protocol):
     def not_sip(self, flow: Flow, error: str) -> None:
         """A stream holds something else than SIP; its connection is closed. Must not raise."""
 
+    def unframed(self, flow: Flow, head: bytes, error: str) -> None:
+        """A message of a stream has no end that could be told; its connection is closed when that is answered. `head`:
+        its header. Must not raise."""
+
     def closed(self, flow: Flow, error: str) -> None:
         """A connection that was up is gone, whichever side closed it and why: for every one but those that end with
         their listener, once, and before `failed`. Must not raise.

@@ -223,6 +223,34 @@ def test_a_malformed_requests_retransmission_gets_the_same_tag_8_2_7() -> None:
 @pytest.mark.parametrize(
     "data",
     [
+        CALL.replace(b"\r\n", b"\n"),
+        CALL.replace(b"\r\n", b"\r"),
+        CALL.replace(b"Max-Forwards: 70", b"Subject: a\nVia: SIP/2.0/UDP evil"),  # a header of somebody else's making
+        CALL.replace(b"Max-Forwards: 70", b"Subject: a\rb"),
+        CALL.replace(b"Max-Forwards: 70", b"Subject: a\r"),
+        CALL.replace(b"Max-Forwards: 70", b"Subject: a\0b"),
+        CALL.replace(b"<sip:bob@192.0.2.250>", b"<sip:bo\0b@192.0.2.250>"),
+        CALL.replace(b"sip:bob@192.0.2.250 SIP", b"sip:bo\0b@192.0.2.250 SIP"),
+        CALL.replace(b"SIP/2.0\r\nVia", b"SIP/2.0\nVia"),
+        CALL.replace(b"bob@192.0.2.250 SIP/2.0", b"bob@192.0.2.250 SIP/7\nX: y"),
+        CALL.replace(b"\r\nTo:", b"\nTo:"),
+        CALL[:-2] + b"\n",
+    ],
+)
+def test_nul_and_bare_line_ends_get_400_where_the_via_can_be_read_7_5(data: bytes) -> None:
+    stage = Stage()
+    stage.receive(data)
+    (answer,) = stage.udp.take()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"SIP/2.0 400 ") and not body
+    assert not {10, 13, 0} & set(head.replace(b"\r\n", b""))
+    assert head.count(b"\r\nVia:") == 1 and b"branch=z9hG4bKa" in head and b"evil" not in head
+    assert (stage.left, stage.calls) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
         b"",
         b"\r\n\r\n",
         b"\0" * 40,
@@ -233,11 +261,8 @@ def test_a_malformed_requests_retransmission_gets_the_same_tag_8_2_7() -> None:
         b"SIP/2.0 200 OK\r\n\r\n",
         b"SIP/2.0 99 Low\r\n" + CALL.partition(b"\r\n")[2],
         b"SIP/2.0 700 High\r\n" + CALL.partition(b"\r\n")[2],
-        CALL.replace(b"Max-Forwards: 70", b"Subject: a\nVia: SIP/2.0/UDP evil"),  # a header of somebody else's making
-        CALL.replace(b"Max-Forwards: 70", b"Subject: a\rb"),
-        CALL.replace(b"Max-Forwards: 70", b"Subject: a\0b"),
-        CALL.replace(b"SIP/2.0\r\nVia", b"SIP/2.0\nVia"),
-        CALL.replace(b"bob@192.0.2.250 SIP/2.0", b"bob@192.0.2.250 SIP/7\nX: y"),
+        CALL.replace(b"192.0.2.7:5060;branch", b"192.0.2.7\0:5060;branch"),  # its Via cannot be read
+        CALL.replace(b"INVITE", b"ACK").replace(b"\r\n", b"\n"),
     ],
 )
 def test_what_cannot_be_answered_is_dropped(data: bytes) -> None:

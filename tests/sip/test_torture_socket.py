@@ -258,6 +258,80 @@ def test_a_stream_that_cannot_be_framed_is_closed_and_others_go_on(name: str, lo
     loop_runner(scenario())
 
 
+def options(*headers: bytes, end: bytes = b"\r\n", body: bytes = b"") -> bytes:
+    lines = [
+        b"OPTIONS sip:x@192.0.2.1 SIP/2.0",
+        b"Via: SIP/2.0/TCP 192.0.2.7:5060;branch=z9hG4bKbad;rport",
+        b"Max-Forwards: 70",
+        b"From: <sip:a@192.0.2.7>;tag=a",
+        b"To: <sip:x@192.0.2.1>",
+        b"Call-ID: bad",
+        b"CSeq: 1 OPTIONS",
+        *headers,
+    ]
+    return end.join(lines) + 2 * end + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        options(),
+        options(b"Content-Length: -1"),
+        options(b"Content-Length: four"),
+        options(b"Content-Length:"),
+        options(b"l: 0x4"),
+        options(b"Content-Length: 4", b"l: 5", body=b"abcde"),
+        options(b"Content-Length: 0", b"Content-Length: 00"),
+        options(b"Content-Length: 1048576"),
+        options(b"Content-Length: " + b"9" * 3000),
+        options(b"Content-Length: 0", end=b"\n"),
+        options(b"Content-Length: 0", end=b"\r") + b"x",
+        options(b"Content-Length: 0")[:-2] + b"\n",
+        options(end=b"\n", body=b"v=0\r\n\r\n"),
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+def test_a_request_without_an_end_gets_400_and_the_close_18_3(
+    data: bytes, pieces: int, loop_runner: Callable[..., None]
+) -> None:
+    async def scenario() -> None:
+        async with agent() as running:
+            reader, writer = await asyncio.open_connection(*address(running, "tcp"))
+            writer.write(options(b"Content-Length: 0").replace(b"bad", b"good"))
+            async with asyncio.timeout(WAIT):
+                good = await reader.readuntil(b"\r\n\r\n")
+                assert parse(good).call_id == "good"
+                size = max(1, len(data) // pieces)
+                for at in range(0, len(data), size):
+                    writer.write(data[at : at + size])
+                    await asyncio.sleep(0)
+                answer = await reader.readuntil(b"\r\n\r\n")
+                with suppress(ConnectionError):
+                    writer.write(options(b"Content-Length: 0").replace(b"bad", b"late"))
+                assert await reader.read() == b""
+            assert answer.startswith(b"SIP/2.0 400 ") and b"Call-ID: bad\r\n" in answer and b"z9hG4bKbad" in answer
+            writer.close()
+            await until(lambda: not left(running))
+
+    loop_runner(scenario())
+
+
+@pytest.mark.parametrize("data", [options(b"Content-Length: 0", b"Subject: a\0b"), options(b"l: 0", b"Subject: a\nb")])
+def test_a_stream_goes_on_behind_a_broken_message_whose_end_is_known(
+    data: bytes, loop_runner: Callable[..., None]
+) -> None:
+    async def scenario() -> None:
+        async with agent() as running:
+            reader, writer = await asyncio.open_connection(*address(running, "tcp"))
+            writer.write(data + options(b"Content-Length: 0").replace(b"bad", b"good"))
+            async with asyncio.timeout(WAIT):
+                answers = [await reader.readuntil(b"\r\n\r\n") for _ in range(2)]
+            assert answers[0].startswith(b"SIP/2.0 400 ") and parse(answers[1]).call_id == "good"
+            writer.close()
+
+    loop_runner(scenario())
+
+
 def spoiled(source: random.Random, data: bytes) -> bytes:
     """A message with some of its bytes cut out, doubled or replaced."""
     for _ in range(source.randint(1, 6)):

@@ -56,6 +56,9 @@ class Recorder:
         self.strange.append(flow)
         self._changed.set()
 
+    def unframed(self, flow: Flow, head: bytes, error: str) -> None:
+        pass
+
     def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
         self.faults.append(fault)
         self._changed.set()

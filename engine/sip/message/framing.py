@@ -14,11 +14,23 @@ _CONTENT_LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*(?:\r\n[
 
 # RFC 3261 §7.1, §25.1: a method is a token.
 _TOKEN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+# An empty line that ends a header in another way than by CRLFs.
+_BARE_END = re.compile(rb"\n\r?\n|\r\r(?!\n)")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class NotSip(ParseError):
     """A stream begins as no SIP message does: its sender speaks another protocol."""
+
+
+class Unframed(ParseError):
+    """A message of a stream of which nobody can tell where it ends; `head` is its header, for an answer."""
+
+    head: bytes
+
+    def __init__(self, message: str, head: bytes) -> None:
+        super().__init__(message)
+        self.head = head
 
 
 class StreamFramer:
@@ -118,6 +130,9 @@ class StreamFramer:
                     self._started = is_sip(data, at, at + self._scanned)
                 end = data.find(_END, at + self._scanned)
                 if end < 0:
+                    bare = _BARE_END.search(data, at + self._scanned)
+                    if bare is not None:
+                        raise Unframed("a line ends without CRLF (RFC 3261 §7)", bytes(data[at : bare.end()]))
                     if size - at > self._header_size:
                         raise ParseError(f"header is longer than {self._header_size} bytes", 513)
                     self._scanned = max(0, size - at - 3)  # the end may straddle this chunk and the next
@@ -147,6 +162,13 @@ class StreamFramer:
         header_size = end + 4 - at
         if header_size > self._header_size:
             raise ParseError(f"header is longer than {self._header_size} bytes", 513)
+        try:
+            return header_size + self._body_length(data, at, end)
+        except ParseError as error:
+            raise Unframed(str(error), bytes(data[at : end + 4])) from None
+
+    def _body_length(self, data: bytes | bytearray, at: int, end: int) -> int:
+        """What Content-Length says (RFC 3261 §18.3). Raises ParseError."""
         lengths = {value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(data, at, end)}
         if not lengths:
             raise ParseError("Content-Length is missing on a stream (RFC 3261 §18.3)")
@@ -157,8 +179,8 @@ class StreamFramer:
             raise ParseError("Content-Length is not a number")
         # int() refuses thousands of digits with an error of its own, and zeros may pad any number.
         if len(text.lstrip(b"0")) > 9 or int(text) > self._body_size:
-            raise ParseError(f"body is longer than {self._body_size} bytes", 513)
-        return header_size + int(text)
+            raise ParseError(f"body is longer than {self._body_size} bytes")
+        return int(text)
 
 
 def is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
@@ -169,6 +191,11 @@ def is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
     end = data.find(_PONG, scanned)
     if data[at] not in _TOKEN or (end >= 0 and b"SIP/" not in data[at:end].upper()):
         raise NotSip("neither a request nor a response")
-    if end < 0 and _CONTROL.search(data, scanned, len(data) - data.endswith(b"\r")):
-        raise NotSip("a control character in the start line")  # such as a line feed without its carriage return
-    return end >= 0
+    if end < 0:
+        control = _CONTROL.search(data, scanned, len(data) - data.endswith(b"\r"))
+        if control is None:
+            return False
+        # SIP whose lines end by CR or LF alone is told that it does (§7).
+        if control[0] not in b"\r\n" or b"SIP/" not in data[at : control.start()].upper():
+            raise NotSip("a control character in the start line")
+    return True

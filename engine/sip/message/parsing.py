@@ -20,6 +20,8 @@ MAX_HEAD_LINE = 32_768  # characters in one header field
 
 _KNOWN_METHODS = frozenset(METHODS)
 _name_and_value = methodcaller("split", ": ", 1)
+_LINE_END = re.compile(r"(\r+\n|\r|\n)")
+_VIA_LINE = re.compile(r"(?:via|v)[ \t]*:", re.IGNORECASE)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _CSEQ = re.compile(rf"([0-9]{{1,20}})[ \t]+([{TOKEN_CHARS}]+)")
 # The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
@@ -103,13 +105,22 @@ def _parse_closely(data: bytes) -> Request | Response:
         data = data.rstrip(b"\r\n")
         end = len(data)
     text = str(data[:end], "utf-8", "surrogateescape")
+    # What is left of CR, LF and NUL stands inside a value: relayed, it would inject a header.
+    # A NUL may stand in quotes behind a backslash (RFC 4475 §3.1.1.2).
+    ends = text.count("\r\n")
+    if text.count("\n") != ends or text.count("\r") != ends or text.count("\0") != text.count("\\\0"):
+        fault, status = "bare CR, LF or NUL in the header", 400
+        text = _lines_apart(text)
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
     if " \r\n" in text or "\t\r\n" in text or text[-1:] in (" ", "\t"):
         text = _trimmed(text)
     close, fields, first = _look_closely(text)
     fault = fault or close
-    message = _start(text.partition("\r\n")[0], first, fields, data[end + 4 :])
+    try:
+        message = _start(text.partition("\r\n")[0], first, fields, data[end + 4 :])
+    except BadMessage as error:
+        raise BadMessage(fault or str(error), status if fault else error.status, error.partial) from None
     try:
         if fault:
             raise ParseError(fault, status)
@@ -118,6 +129,25 @@ def _parse_closely(data: bytes) -> Request | Response:
         partial = message if isinstance(message, Request) else None
         raise BadMessage(str(error), error.status, partial) from None
     return message
+
+
+def _lines_apart(text: str) -> str:
+    """The header of a message with bare CR, LF or NUL, as an answer may be made of it: each of them ends a line, and a
+    NUL is a question mark. Raises BadMessage where one stands in a Via: it says nothing of where the answer goes."""
+    lines: list[str] = []
+    ends = ["\r\n", *_LINE_END.findall(text)]
+    mixed, vias = "\r\n" in text, 0
+    for line, end in zip(_LINE_END.split(text)[::2], ends, strict=True):
+        if not line:
+            break
+        if _VIA_LINE.match(line) is not None:
+            if "\0" in line:
+                raise BadMessage("NUL in Via")
+            vias += 1
+            if mixed and vias > 1 and end != "\r\n":
+                continue  # put behind a line by somebody else: nothing is sent there
+        lines.append(line.replace("\0", "?"))
+    return "\r\n".join(lines)
 
 
 def _trimmed(text: str) -> str:
@@ -133,11 +163,6 @@ def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
     if len(lines) > MAX_HEADERS + 1:
         fault = f"more than {MAX_HEADERS} header fields"
         lines = lines[: MAX_HEADERS + 1]
-    # What is left of CR, LF and NUL stands inside a value: relayed, it would inject a header.
-    # A NUL may stand in quotes behind a backslash (RFC 4475 §3.1.1.2).
-    ends, nuls = text.count("\r\n"), text.count("\0")
-    if text.count("\n") != ends or text.count("\r") != ends or nuls != text.count("\\\0"):
-        raise BadMessage("bare CR, LF or NUL in the header")
     fields: list[Field] = []
     first: dict[str, str] = {}
     for line in lines[1:]:
