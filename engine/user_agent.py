@@ -93,6 +93,7 @@ class AgentHooks:
             `InviteServer.screened` of the call that it becomes. A coroutine (of a Refusal or None) where that takes a
             while: after None this is asked once more, with True, to be answered at once. Not asked about calls that
             want to take another's place. None: all become calls.
+        urgent: Whether an INVITE comes in whatever the limits, and while calls are drained. None: none does.
         methods: Who answers requests of further methods (REGISTER, SUBSCRIBE ...) outside of dialogs; see
             `engine.sip.endpoint.Endpoint.handle`.
         on_register: Answers each REGISTER. None: it is refused with 405.
@@ -103,6 +104,7 @@ class AgentHooks:
     on_pickup: OnPickup | None = None
     on_stranger: OnStranger | None = None
     screen: Screen | None = None
+    urgent: Callable[[Request, Flow], bool] | None = None
     methods: Mapping[str, RequestHandler] = field(default_factory=dict)
     on_register: Answerer | None = None
 
@@ -164,6 +166,7 @@ class UserAgent:
         self._on_pickup = hooks.on_pickup
         self._on_stranger = hooks.on_stranger
         self._screen_hook = hooks.screen
+        self._urgent = hooks.urgent
         self._methods = hooks.methods
         self._on_register = hooks.on_register
 
@@ -188,6 +191,7 @@ class UserAgent:
                 on_misled=self._misled,
                 screen=self._screen,
                 on_refused=self._refused,
+                urgent=self._urgent or (lambda request, source: False),
                 locate_for_strangers=self._locate_for_stranger,
             ),
             self.settings.policy,

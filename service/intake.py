@@ -42,12 +42,13 @@ from routing.access.admission import (
     phone_of_customer,
 )
 from routing.access.called_number import called_number, called_uris
-from routing.access.peers import KnownPeers
+from routing.access.peers import KnownPeers, PeerKind
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.carried import fields_of, number_parameters
 from routing.numbers.normalise import DialledNumber, normalise_dialled
+from routing.numbers.short_numbers import is_emergency, short_digits
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, NonceSource
@@ -124,6 +125,12 @@ class Intake:
         if isinstance(judged.verdict, Refuse):
             return self._refusal(judged, judged.verdict, source.host, request.call_id[:_SHOWN])
         return judged
+
+    def calls_for_help(self, request: Request, kind: PeerKind) -> bool:
+        """Whether an INVITE of one who may make emergency calls, so far as its address tells, is one."""
+        uri = request.uri
+        text = uri.user_text if isinstance(uri, SipUri) else getattr(uri, "number", "")
+        return kind in ("trusted", "phone") and is_emergency(short_digits(text), self.routing)
 
     def missing_numbers(self, request: Request, source: Flow) -> list[str]:
         """The numbers that reading what is called depends on and that memory does not tell of; [] nearly always."""

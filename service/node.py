@@ -236,6 +236,7 @@ class Node:
                 on_pickup=self._on_pickup,
                 on_stranger=self._on_stranger,
                 screen=self._screen,
+                urgent=self._is_urgent,
                 on_register=self._on_register,
                 methods={"SUBSCRIBE": self._on_subscribe, "PUBLISH": self._on_publish},
             ),
@@ -429,6 +430,9 @@ class Node:
 
     def _on_publish(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
         self.phone_events.publish(transaction, request, source, now)
+
+    def _is_urgent(self, request: Request, source: Flow) -> bool:
+        return self.intake.calls_for_help(request, self.peers.kind(source.party))
 
     def _screen(self, request: Request, source: Flow, fetched: bool) -> object:
         return self.intake.screen(request, source, fetched)

@@ -74,6 +74,7 @@ class Hooks:
         screen: Asked about a stranger's INVITE: a Refusal where there is to be no call, WAITS where that is not known
             yet; anything else becomes `InviteServer.screened`.
         on_refused: Told that a stranger's request was refused: its address, and a stable word for the cause.
+        urgent: Whether a call comes in whatever the limits, and while calls are drained: somebody calls for help.
         locate_for_strangers: As `locate`, for what strangers name, so that names that no server answers for delay
             only each other. None: `locate`.
     """
@@ -91,6 +92,7 @@ class Hooks:
     on_misled: Callable[[str, str], None] = lambda peer, method: None
     screen: Callable[[Request, Flow, float], object] = lambda request, source, now: None
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
+    urgent: Callable[[Request, Flow], bool] = lambda request, source: False
     locate_for_strangers: Callable[[str, Located], None] | None = None
 
 
@@ -152,6 +154,7 @@ class Core:
         self.select = hooks.select
         self.random = hooks.random
         self.admits = hooks.admits
+        self.urgent = hooks.urgent
         self.peers = hooks.peers
         self.listens_at = hooks.listens_at
         self.sent_from = hooks.sent_from

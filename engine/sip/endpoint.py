@@ -379,7 +379,7 @@ class Endpoint(Core):
         full = request.method == "INVITE" and self._full(len(self.sessions), limits.sessions, source)
         if not (self.draining or full):
             admission = self.admits(request, source, now)
-        if admission == "take":
+        if admission == "take" or (request.method == "INVITE" and self.urgent(request, source)):
             return True
         self.counters.overload += 1
         if admission == "refuse":

@@ -12,7 +12,7 @@ from routing.identifiers import of_platform, same_customer
 from routing.models.provider import Provider
 from routing.numbers.normalise import DialledNumber
 from routing.numbers.numbering import is_virtual
-from routing.numbers.short_numbers import is_emergency, is_short
+from routing.numbers.short_numbers import is_emergency, is_short, short_digits
 from routing.settings import RoutingSettings
 
 SourceKind = Literal["trunk", "client", "guest"]
@@ -169,14 +169,15 @@ def judge(
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
         return _refuse("guests_not_allowed", "callers without trunk, trusted network or credentials are not let in")
-    emergency = is_emergency(dialled.text, settings)
+    digits = short_digits(dialled.text)
+    emergency = is_emergency(digits, settings)
     if kind == "client":
         if emergency:
-            return DialOut(dialled.text)
+            return DialOut(digits)
         if (extension := reached_extension(directory, settings, source, dialled)) is not None:
             return RingExtension(extension)
-        if dialled.number not in directory.numbers and is_short(dialled.text, settings):
-            return DialOut(dialled.text)
+        if dialled.number not in directory.numbers and is_short(digits, settings):
+            return DialOut(digits)
     elif emergency and kind == "guest":
         return _refuse("foreign_from_guest", f"a guest dialled {dialled.text}, an emergency number")
     if dialled.kind != "number":

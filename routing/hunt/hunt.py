@@ -77,7 +77,7 @@ class Hunt:
                 state = self.board.state(key)
                 cause = skip_cause(trunk, state, now, self.board.transports)
                 if self.emergency and cause in PASSED_OVER:
-                    cause = ""
+                    cause = "unhealthy" if state.skipped else ""
                 if cause == "unhealthy":
                     if self._turn != "ill":
                         self._ill = [*(self._ill or ()), candidate]

@@ -80,9 +80,14 @@ class Router:
         nobody to try it with."""
         emergency = is_emergency(number, self.settings)
         terms = None if emergency else self.directory.customer(customer_id.int)
-        if terms is not None and (why := barred(terms, number)):
-            self.directory.count_refusal(why)
+        if terms is not None and terms.suspended:
+            self.directory.count_refusal("customer_suspended")
             return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
+        countries = () if terms is None else terms.destination_countries
+        if countries and self.settings.default_country not in countries:
+            self.directory.count_refusal("destination_not_allowed")
+            cause = f"{number} is a short number of {self.settings.default_country}, where the customer may not call"
+            return self._empty(number, caller, domain, cause, BARRED)
         if pinned:
             candidates = self._pinned(pinned)
         else:

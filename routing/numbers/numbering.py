@@ -46,6 +46,7 @@ def _ascii(character: str) -> str:
     return str(int(character)) if character.isdecimal() else character
 
 
+_PREFIXES = 4  # national prefixes that somebody may have written before one number
 # Prefixes that a plan has given up, and how many digits followed them: people and machines write them on. The digit
 # between country code and number of mobile phones in Mexico ended in 2019.
 _RETIRED: Final = {"+521": ("+52", 10)}
@@ -60,14 +61,18 @@ def in_plan(number: str) -> str:
     for retired, (instead, digits) in _RETIRED.items():
         if number.startswith(retired) and len(number) == len(retired) + digits:
             number = instead + number[len(retired) :]
-    try:
-        parsed = phonenumbers.parse(number)
-    except phonenumbers.NumberParseException:
-        return number
-    if not _is_complete(parsed):
-        return number
-    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return written if is_e164(written) else number
+    for _ in range(_PREFIXES):
+        try:
+            parsed = phonenumbers.parse(number)
+        except phonenumbers.NumberParseException:
+            return number
+        if not _is_complete(parsed):
+            return number
+        written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        if written == number or not is_e164(written):
+            return number
+        number = written
+    return number
 
 
 @lru_cache(maxsize=8192)
@@ -101,7 +106,7 @@ def checked_number(text: str, *, strict: bool = False) -> str:
     Raises RoutingError: INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID. `strict` asks for a number that its country has
     really given out, not only one of a possible length.
     """
-    number = without_separators(text)
+    number = without_separators(text).removesuffix("#")
     if is_virtual(number):
         if not _VIRTUAL.fullmatch(number):
             problem = f"{text!r} is no virtual number; write +899 and exactly nine digits, such as +899100000001"
@@ -153,14 +158,14 @@ def read_digits(digits: str, country: str) -> str:
 
     A national number of the default country is tried first, then a number that only lacks its `+`.
     """
-    for text, region in ((digits, country), (f"+{digits}", "")):
+    for text, region in ((digits, country), (in_plan(f"+{digits}"), "")):
         if region or text[0] == "+":
             try:
                 parsed = phonenumbers.parse(text, region or None)
             except phonenumbers.NumberParseException:
                 continue
             if _is_complete(parsed):
-                number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+                number = in_plan(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
                 if is_e164(number):
                     return number
     return ""

@@ -5,12 +5,22 @@ from typing import Final
 
 import phonenumbers
 
+from routing.numbers.numbering import without_separators
 from routing.settings import RoutingSettings
 
 LONGEST_SHORT: Final = 8
 """Digits."""
 _ANYWHERE: Final = ("112", "911")
 _LONGEST_EMERGENCY: Final = 6
+
+
+def short_digits(text: str) -> str:
+    """The digits of what was dialled, where they are as few as those of a short number: without separators, parameters
+    and the key that ends dialling; "" where they are more, or none."""
+    if text.isascii() and text.isdigit():
+        return text if len(text) <= LONGEST_SHORT else ""
+    digits = without_separators(text.partition(";")[0]).removesuffix("#")
+    return digits if len(digits) <= LONGEST_SHORT and digits.isascii() and digits.isdigit() else ""
 
 
 def is_emergency(text: str, settings: RoutingSettings) -> bool:

@@ -90,6 +90,15 @@ def test_they_go_out_as_they_stand(worlds: Any, country: str, dialled: str) -> N
     assert f"<sip:{dialled}@" in invite.get("To")
 
 
+@pytest.mark.parametrize("short", ["911", "411"])
+@pytest.mark.parametrize("written", ["{}%23", "{0[0]}-{0[1]}-{0[2]}", "{};phone-context=+1", "{};npdi", "({})"])
+def test_however_they_are_written(worlds: Any, short: str, written: str) -> None:
+    world = worlds()
+    world.phone(TRUNK)
+    call(world, written.format(short))
+    assert [invite.uri_text for invite in heard(world)] == [f"sip:{short}@{TRUNK}"]
+
+
 @pytest.mark.parametrize(
     ("country", "dialled"), [("US", "12345"), ("DE", "911"), ("DE", "411"), ("", "411"), ("", "999")]
 )
@@ -165,6 +174,32 @@ def test_one_in_cooldown_does_too(worlds: Any) -> None:
     trunk.answer(heard(world)[0], 503, "Retry-After: 120\r\n", tag="far")
     world.wait(0.3)
     assert refused(call(world, "988")) == 480
+    call(world, "911")
+    assert f"sip:911@{TRUNK}" in [invite.uri_text for invite in heard(world)]
+
+
+def test_an_unhealthy_one_is_tried_last_though_it_is_in_cooldown(worlds: Any) -> None:
+    world = worlds([{"target": "all", "provider": "trunk"}, {"target": "all", "provider": "help", "priority": 1}])
+    world.phone(TRUNK), world.phone(HELP)
+    ill = next(one for one in world.node.directory.providers if one.name == "trunk")
+    state = world.node.board.state(ill.id.int)
+    state.cooldown_until, state.skipped = 1e9, True
+    call(world, "911")
+    assert [invite.uri_text for invite in heard(world, HELP)] == [f"sip:911@{HELP}"]
+    assert not heard(world)
+
+
+@pytest.mark.parametrize("way", ["draining", "full"])
+def test_neither_a_full_engine_nor_one_that_drains_keeps_an_emergency_call_out(worlds: Any, way: str) -> None:
+    world = worlds()
+    world.phone(TRUNK)
+    if way == "draining":
+        world.node.agent.endpoint.draining = True
+    else:
+        world.node.agent.strangers._max_calls = world.node.agent.strangers._calls_of_all = 0
+    assert refused(call(world, "411")) == 503
+    assert refused(call(world, "911", GUEST)) == 503
+    assert refused(call(world, "911", TRUNK)) == 503
     call(world, "911")
     assert f"sip:911@{TRUNK}" in [invite.uri_text for invite in heard(world)]
 

@@ -203,6 +203,12 @@ async def test_where_two_numbers_would_become_one_nothing_is_changed_and_both_ar
     assert await numbers_in(empty_store_url) == {1: "+4402079460123", 2: "+442079460123", 3: "+490301234567"}
 
 
+async def test_two_of_which_neither_has_the_form_are_both_named(empty_store_url: str) -> None:
+    await with_numbers(empty_store_url, old_number(1, "+490301234567"), old_number(2, "+4900301234567"))
+    with pytest.raises(StoreError, match=r"\+49\d+ and \+49\d+ are one number"):
+        await Store.open(empty_store_url)
+
+
 def rows_not_null(name: str) -> list[sa.Column[Any]]:
     return [column for column in tables.metadata.tables[name].c if not column.nullable]
 

@@ -38,17 +38,19 @@ def _normal(text: str) -> str:
 def _numbers(connection: sa.Connection) -> None:
     numbers = sa.table("numbers", *_columns("number"), sa.column("tm_delete", UtcTime()))
     living = sa.select(numbers.c.id, numbers.c.number).where(numbers.c.tm_delete.is_(None))
-    taken: set[str] = set()
+    taken: dict[str, str] = {}  # what each number is written as
     changed: list[tuple[UUID, str, str]] = []
     for row in connection.execute(living):
-        taken.add(row.number)
-        if (normal := _normal(row.number)) != row.number:
+        normal = _normal(row.number)
+        if normal == row.number:
+            taken[normal] = row.number
+        else:
             changed.append((row.id, row.number, normal))
     pairs = []
     for _, number, normal in changed:
         if normal in taken:
-            pairs.append(f"{number} and {normal}")
-        taken.add(normal)
+            pairs.append(f"{number} and {taken[normal]}")
+        taken[normal] = number
     if pairs:
         more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
         problem = f"{', '.join(pairs[:SHOWN])}{more} are one number each and have two rows"
