@@ -68,6 +68,10 @@ class PeerOptions(Protocol):
     def tls_terms(self) -> TlsTerms | None:
         """What is asked of it over TLS; None: what is asked of anybody."""
 
+    @property
+    def redirects_to(self) -> Sequence[str] | None:
+        """Host names, addresses and networks that its redirections are followed to; None: they are not followed."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Peer:
@@ -80,6 +84,7 @@ class Peer:
     srtp: str = ""
     contact_host: str = ""
     tls_terms: TlsTerms | None = None
+    redirects_to: Sequence[str] | None = None
 
 
 ANY_PEER = Peer()
@@ -187,6 +192,7 @@ class OutgoingCall(Call):
             reliable=reliable,
             contact_host=spec.peer.contact_host,
             tls=spec.peer.tls_terms,
+            redirects_to=spec.peer.redirects_to,
             allows=spec.allows,
             mark=spec.mark(agent.endpoint.branches, caller),
             max_breadth=breadth,

@@ -45,6 +45,10 @@ class Provider(Resource):
     tech_postfix: DialText = ""
     pass_headers: list[str] = Field(default=[], max_length=50)
     """Names of header fields, or patterns such as `X-*`, that are carried across, both ways, beside User-to-User."""
+    follow_redirects: bool = False
+    """Whether a 3xx of it is followed, to its own hosts and `redirect_hosts`; off: it counts as a failure."""
+    redirect_hosts: list[str] = Field(default=[], max_length=100)
+    """Further hosts that it may send calls to: names, addresses and networks."""
     number_parameters: list[Literal["npdi", "rn", "cic", "isup-oli"]] = Field(default=[])
     """Parameters of a dialled number that are kept beside `npdi` and `rn` (RFC 4694)."""
     tech_headers: dict[str, str] = Field(default={})
@@ -99,6 +103,24 @@ class Provider(Resource):
     def tls_terms(self) -> TlsTerms | None:
         """What is asked of it over TLS; None: what is asked of anybody."""
         return self.tls.terms
+
+    @property
+    def redirects_to(self) -> tuple[str, ...] | None:
+        """Hosts and networks that its redirections are followed to; None: they are not followed."""
+        if not self.follow_redirects:
+            return None
+        own = parse_host_port(self.hostname).host.strip("[]").lower()
+        return (own, *self.inbound_addresses, *(host.lower() for host in self.redirect_hosts))
+
+    @field_validator("redirect_hosts")
+    @classmethod
+    def _redirect_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if "/" in host or ":" in host:
+                checked("INVALID_REQUEST_PARAMETER", lambda text=host: parse_network(text))  # type: ignore[misc]
+            else:
+                checked("INVALID_REQUEST_PARAMETER", lambda text=host: parse_host_port(text))  # type: ignore[misc]
+        return hosts
 
     @field_validator("hostname")
     @classmethod

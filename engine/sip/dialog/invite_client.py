@@ -1,7 +1,9 @@
 """The client side of an INVITE: from the request to its 2xx or its failure (RFC 3261 §13.2; RFC 3262 §4 for reliable
 provisional responses)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 from typing import Literal, Protocol
 
 from engine.sip.auth.credentials import Credentials, DigestSessions
@@ -14,12 +16,16 @@ from engine.sip.dialog.session_timer import agree_as_client, read_min_se
 from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
+from engine.sip.message.name_addr import NameAddr
+from engine.sip.message.uri import SipUri
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import PLAIN, Mark
 from engine.sip.transaction.server import ServerTransaction
 
 MAX_BREADTH = 60  # RFC 5393 §5.3.3
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
+MAX_REDIRECTIONS = 5
+FOLLOWED = (300, 301, 302)
 MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
 
 
@@ -47,6 +53,7 @@ class Invitation:
     contact_host: str = ""  # see `Flow.sent_by`
     tls: TlsTerms | None = None  # what is asked of the peer over TLS
     allows: Allows | None = None  # which flows it may go to
+    redirects_to: Sequence[str] | None = None  # hosts and networks that a 3xx is followed to; None: it is a failure
     mark: Mark = PLAIN  # what is to be known of it should it come back
     max_breadth: int = MAX_BREADTH
 
@@ -80,6 +87,7 @@ class InviteClient(Session):
         "_invite",
         "_least_interval",
         "_local_cseq",
+        "_redirected",
         "_rseqs",
         "_to_tag",
         "call_id",
@@ -104,6 +112,7 @@ class InviteClient(Session):
         self.flow: Flow | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
         self._authorization = ""  # the Authorization lines of the INVITE
+        self._redirected: list[SipUri] | None = None  # where the INVITE has been sent already
         self._least_interval = 0  # s, that a 422 asked for
         self._invite: OutgoingRequest | None = None
         self._early: dict[str, Dialog] = {}
@@ -470,6 +479,8 @@ class InviteClient(Session):
             return
         if status in (401, 407) and self._authenticate(response, now):
             return
+        if status in FOLLOWED and self._follow(response, now):
+            return
         if status == 422:
             least = read_min_se(response)
             if max(self.endpoint.policy.min_se, self._least_interval) < least <= MAX_INTERVAL and self._local_cseq < 9:
@@ -488,6 +499,36 @@ class InviteClient(Session):
         self._report("refused", status, response.reason, response, now)
         self._close(now)
 
+    def _follow(self, response: Response, now: float) -> bool:
+        """Send the INVITE to where a redirection leads (§8.1.3.4), whole URI, with the parameters of a number in it: to
+        the first host by q that it may go to, nowhere twice, five times at most."""
+        invitation = self.invitation
+        if invitation.redirects_to is None:
+            return False
+        try:
+            tried = self._redirected or [SipUri.parse(self.request_uri)]
+            contacts = sorted(map(NameAddr.parse, response.values("Contact")), key=_preference)
+        except ParseError:
+            return False
+        here = "" if self.flow is None else self.flow.host
+        for contact in contacts if len(tried) <= MAX_REDIRECTIONS else ():
+            uri = contact.uri
+            if (
+                not isinstance(uri, SipUri)
+                or "maddr" in uri.params
+                or not _leads_to(uri, invitation.redirects_to, here)
+            ):
+                continue
+            if any(uri.equivalent(other) for other in tried):
+                continue
+            uri = replace(uri, headers="", params={name: text for name, text in uri.params.items() if name != "method"})
+            self._redirected = [*tried, uri]
+            self.request_uri = invitation.request_uri = invitation.destination = str(uri)
+            invitation.flow = self._digests = None
+            self._again(now, elsewhere=True)
+            return True
+        return False
+
     def _authenticate(self, response: Response, now: float) -> bool:
         """Answer a challenge with the credentials that the provider gave, unless they were refused already."""
         credentials = self.invitation.credentials
@@ -505,9 +546,10 @@ class InviteClient(Session):
             return self._authorization  # §22.1: an ACK repeats what its INVITE said
         return super()._credentials(method, uri, cseq, body)
 
-    def _again(self, now: float) -> None:
-        """The same call, one CSeq higher (§8.1.3.5, §22.2), on the flow that answered."""
-        flow = self._invite.transaction.flow if self._invite is not None and self._invite.transaction else None
+    def _again(self, now: float, *, elsewhere: bool = False) -> None:
+        """The same call, one CSeq higher (§8.1.3.5, §22.2), on the flow that answered; or `elsewhere`."""
+        answered = None if elsewhere or self._invite is None else self._invite.transaction
+        flow = None if answered is None else answered.flow
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
@@ -546,3 +588,29 @@ class InviteClient(Session):
             dialog.state = TERMINATED
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
+
+
+def _preference(contact: NameAddr) -> float:
+    """What Contacts are sorted by: the highest q first (§20.10)."""
+    try:
+        return -float(contact.params.get("q") or 1.0)
+    except ValueError:
+        return 0.0
+
+
+def _leads_to(uri: SipUri, hosts: Sequence[str], here: str) -> bool:
+    """Whether a URI's host is the peer that has answered, `here`, or among these names, addresses and networks."""
+    host = uri.host_address
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host in hosts
+    return host == here or any(address in ip_network(text, strict=False) for text in hosts if _is_network(text))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
