@@ -383,3 +383,12 @@ def test_the_flow_in_python_refuses_and_connects(tmp_path: Path, caller: str, en
 
     outcome = asyncio.run(scenario())
     assert (outcome.kind, outcome.status) == ended
+
+
+@pytest.mark.parametrize(
+    "setting",
+    sorted(set(re.findall(r"`([a-z_]+):? ?", (ROOT / "docs/carriers.md").read_text().partition("|---|---|")[2]))),
+)
+def test_what_carriers_ask_for_is_a_setting_of_a_provider(setting: str) -> None:
+    values = {"to", "p_called_party_id", "auto", "always", "never", "npdi", "rn", "cic", "isup", "user"}
+    assert setting in {*Provider.model_fields, *DeclaredRoute.model_fields} | values
