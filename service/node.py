@@ -453,6 +453,7 @@ class Node:
             agent=self.agent,
             board=self.board,
             flows=self.flows,
+            kept=self.messages.kept,
             settings=settings,
             engine_state=self._engine_state,
         )

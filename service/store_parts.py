@@ -12,6 +12,7 @@ from engine.media.pacer import Pacer
 from engine.user_agent import UserAgent
 from flows.calls.registry import CallRegistry
 from flows.language.interpreter import Interpreter
+from flows.messages.kept import KeptMessages
 from routing.hunt.health import HealthBoard
 from routing.identifiers import PLATFORM
 from routing.mailboxes import Mailboxes
@@ -20,6 +21,7 @@ from service.bootstrap import bootstrap
 from service.cdr.record_writer import CallRecordWriter
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import ContactCenter
+from service.messages.kept_feed import KeptMessagesFeed
 from service.messages.store import StoredMessages
 from service.phones.mailboxes import StoredMailboxes
 from service.readiness import Readiness
@@ -75,6 +77,7 @@ class StoreWorkers:
         agent: UserAgent,
         board: HealthBoard,
         flows: Interpreter,
+        kept: KeptMessages,
         settings: Settings,
         engine_state: Callable[[], str],
     ) -> None:
@@ -85,6 +88,7 @@ class StoreWorkers:
         self._settings = settings
         self.provider_events = ProviderEvents(store, log)
         self.maintenance = Maintenance(store, storage.life, settings.retention, log, recordings)
+        self.kept_messages = KeptMessagesFeed(storage.feed, kept, log)
         self.webhooks = WebhookSender(store, flows, storage.new_events, PLATFORM, log)
         self.prober = Prober(
             agent,
@@ -100,7 +104,14 @@ class StoreWorkers:
         self.readiness = Readiness(
             storage, engine=engine_state, unwritten=lambda: parts.call_records.problem, recordings=recordings
         )
-        for part in (self.provider_events, self.maintenance, self.webhooks, self.prober, self.readiness):
+        for part in (
+            self.provider_events,
+            self.maintenance,
+            self.kept_messages,
+            self.webhooks,
+            self.prober,
+            self.readiness,
+        ):
             closing.push_async_callback(part.close)
 
     async def prepare(self) -> str:
@@ -123,6 +134,7 @@ class StoreWorkers:
             raise self._parts.storage.unusable(error) from error
         await self.maintenance.sweep()
         self.maintenance.start()
+        self.kept_messages.start()
         self.webhooks.start()
         if self._settings.sip.probe_interval:
             self.prober.start()

@@ -44,7 +44,7 @@ class Delivery:
     """Sends; what becomes of it is written into the target."""
 
     def __init__(self, services: CallServices, send: Send, inbox: Inbox, process: Process, kept: MessageStore) -> None:
-        self.kept = KeptMessages(services, kept, self._deliver_kept)
+        self.kept = KeptMessages(services, kept, self._deliver_kept, self._reachable)
         self._services = services
         self._send = send
         self._inbox = inbox
@@ -116,6 +116,10 @@ class Delivery:
         best = min(each, key=lambda to: _FATES.index(to.status))
         target.status, target.sip_status, target.reason = best.status, best.sip_status, best.reason
         target.attempts += [tried for to in each for tried in to.attempts]
+
+    async def _reachable(self, name: str) -> bool:
+        extension = self._services.directory.extension(name)
+        return extension is not None and extension.active and bool(await self._contacts(extension))
 
     async def _deliver_kept(self, kept: KeptMessage) -> Fate:
         """To the phones that are registered now."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
 from engine.sip.message.grammar import ParseError
@@ -179,6 +179,10 @@ def message_row(message: TextMessage) -> dict[str, Any]:
     }
 
 
+CLAIMED_FOR: Final = 90.0
+"""Seconds that one that waits is its claimant's: a node that dies with it does not keep it from the others for ever."""
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class KeptMessage:
     """A message that waits for a phone of an extension to register.
@@ -230,6 +234,12 @@ class MessageStore(Protocol):
 
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:
         """One of them."""
+
+    async def claim_kept(self, message_id: UUID) -> KeptMessage | Literal["elsewhere", "gone"]:
+        """One of them, which no other node delivers for `CLAIMED_FOR` seconds; `elsewhere`: another does."""
+
+    async def release_kept(self, message_id: UUID) -> None:
+        """Others may deliver it, as it was not."""
 
     async def drop_kept(self, message_id: UUID) -> None:
         """It does not wait any more, committed."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from flows.messages.model import KeptMessage, MessageNotKept, OptOutChange, TextMessage
@@ -50,6 +50,13 @@ class MessagesInMemory:
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:
         """None."""
         return None
+
+    async def claim_kept(self, message_id: UUID) -> KeptMessage | Literal["elsewhere", "gone"]:
+        """None."""
+        return "gone"
+
+    async def release_kept(self, message_id: UUID) -> None:
+        """There is none."""
 
     async def drop_kept(self, message_id: UUID) -> None:
         """There is none."""

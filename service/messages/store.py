@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls.address import Address
-from flows.messages.model import KeptMessage, MessageNotKept, OptOutChange, TextMessage, message_row, party
+from flows.messages.model import CLAIMED_FOR, KeptMessage, MessageNotKept, OptOutChange, TextMessage, message_row, party
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources import messages
@@ -65,16 +65,21 @@ class StoredMessages:
         """One that waits, unless another node has delivered it."""
         async with _answering(), self._store.read() as connection:
             row = await messages.find_kept(connection, message_id)
-        if row is None:
-            return None
-        return KeptMessage(
-            id=row["id"],
-            extension=row["extension"],
-            customer_id=row["customer_id"],
-            source=None if row["source"] is None else Address.model_validate(row["source"]),
-            text=row["text"],
-            created=row["tm_create"],
-        )
+        return None if row is None else _kept(row)
+
+    async def claim_kept(self, message_id: UUID) -> KeptMessage | Literal["elsewhere", "gone"]:
+        """By the clock that all nodes have in common."""
+        async with _answering(), self._store.write() as transaction:
+            now = await self._store.common_now(transaction)
+            row = await messages.claim_kept(transaction, message_id, self._node_id, now, CLAIMED_FOR)
+            if row is None:
+                return "gone" if await messages.find_kept(transaction, message_id) is None else "elsewhere"
+        return _kept(row)
+
+    async def release_kept(self, message_id: UUID) -> None:
+        """Unless another has it by now."""
+        async with _answering(), self._store.write() as transaction:
+            await messages.release_kept(transaction, message_id, self._node_id)
 
     async def drop_kept(self, message_id: UUID) -> None:
         """It is delivered, or too old."""
@@ -85,6 +90,17 @@ class StoredMessages:
         """Asked of the store each time: another node may have been told."""
         async with _answering(), self._store.read() as connection:
             return await messages.opted_out(connection, number, contacts)
+
+
+def _kept(row: Row) -> KeptMessage:
+    return KeptMessage(
+        id=row["id"],
+        extension=row["extension"],
+        customer_id=row["customer_id"],
+        source=None if row["source"] is None else Address.model_validate(row["source"]),
+        text=row["text"],
+        created=row["tm_create"],
+    )
 
 
 def _kept_row(message: KeptMessage) -> Row:

@@ -336,8 +336,11 @@ kept_messages = sa.Table(
     sa.Column("source", Json),
     text("text"),
     sa.Column("tm_create", UtcTime, nullable=False),
+    identifier("node_id"),
+    sa.Column("tm_claim", UtcTime),
 )
-"""Messages for extensions (by name) that no phone was registered for, until one has taken them."""
+"""Messages for extensions (by name) that no phone was registered for, until one has taken them. `node_id`: the node
+that delivers it since `tm_claim`."""
 
 message_attempts = sa.Table(
     "message_attempts",

@@ -1,7 +1,7 @@
 """Text messages, those that wait and opt-outs in the store: how they are written, and how the API shows a message."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -9,12 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from routing.identifiers import NIL
-from store.database.tables import kept_messages, message_attempts, messages, opt_outs
+from store.database.tables import kept_messages, message_attempts, messages, nodes, opt_outs
 from store.database.timestamps import api_time
 from store.resources.nodes import living
 from store.rows import Row
 from store.store import Executor, Store, Transaction
 
+KEPT: Final = "kept_message"
+"""`Change.kind` of a message that waits, or does not any more; its key is the extension."""
 LOST: Final = "the engine ended before it was known whether it arrived"
 BATCH: Final = 500
 """Messages in a transaction; others write in between."""
@@ -154,6 +156,7 @@ async def opted_out(executor: Executor, number: str, contacts: Collection[str]) 
 async def keep(transaction: Transaction, row: Row) -> None:
     """One more of `tables.kept_messages`."""
     await transaction.execute(sa.insert(kept_messages), row)
+    transaction.changed(KEPT, row["id"], row["extension"])
 
 
 async def all_kept(executor: Executor) -> list[tuple[UUID, str, UUID, datetime]]:
@@ -172,6 +175,34 @@ async def find_kept(executor: Executor, message_id: UUID) -> Row | None:
     return None if found is None else dict(found)
 
 
+async def claim_kept(
+    transaction: Transaction, message_id: UUID, node_id: UUID, now: datetime, claimed_for: float
+) -> Row | None:
+    """One of them, for `node_id` alone until `claimed_for` seconds after `now`; None where it is gone, or another's."""
+    table = kept_messages
+    name = sa.select(nodes.c.name).where(nodes.c.id == node_id).scalar_subquery()
+    earlier_runs = sa.select(nodes.c.id).where(nodes.c.name == name, nodes.c.id != node_id)
+    free = sa.or_(
+        table.c.node_id == NIL,
+        table.c.node_id == node_id,
+        table.c.tm_claim <= now - timedelta(seconds=claimed_for),
+        table.c.node_id.in_(earlier_runs),
+    )
+    statement = sa.update(table).where(table.c.id == message_id, free).values(node_id=node_id, tm_claim=now)
+    found = (await transaction.execute(statement.returning(*table.c))).mappings().first()
+    return None if found is None else dict(found)
+
+
+async def release_kept(transaction: Transaction, message_id: UUID, node_id: UUID) -> None:
+    """It is nobody's, where it still was that node's."""
+    mine = kept_messages.c.id == message_id, kept_messages.c.node_id == node_id
+    await transaction.execute(sa.update(kept_messages).where(*mine).values(node_id=NIL, tm_claim=None))
+
+
 async def drop_kept(transaction: Transaction, message_id: UUID) -> None:
     """It is kept no longer."""
-    await transaction.execute(sa.delete(kept_messages).where(kept_messages.c.id == message_id))
+    table = kept_messages
+    statement = sa.delete(table).where(table.c.id == message_id).returning(table.c.extension)
+    extension = (await transaction.execute(statement)).scalar_one_or_none()
+    if extension is not None:
+        transaction.changed(KEPT, message_id, extension)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
 
 from flows.messages import kept
+from flows.messages.delivery import DEVICES_WAIT
 from flows.messages.model import KeptMessage, MessageNotKept
 from service import node
 from service.messages.memory import MessagesInMemory
@@ -21,7 +22,8 @@ class Kept(MessagesInMemory):
     """A store as far as messages that wait go; it outlives the node, as a store does."""
 
     rows: dict[UUID, KeptMessage]
-    broken = False
+    claims: dict[UUID, "Kept"]
+    broken = drops_fail = False
 
     async def keep(self, message: KeptMessage) -> None:
         if self.broken:
@@ -34,13 +36,26 @@ class Kept(MessagesInMemory):
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:
         return self.rows.get(message_id)
 
+    async def claim_kept(self, message_id: UUID) -> KeptMessage | Literal["elsewhere", "gone"]:
+        if message_id not in self.rows:
+            return "gone"
+        if self.claims.setdefault(message_id, self) is not self:
+            return "elsewhere"
+        return self.rows[message_id]
+
+    async def release_kept(self, message_id: UUID) -> None:
+        if self.claims.get(message_id) is self:
+            del self.claims[message_id]
+
     async def drop_kept(self, message_id: UUID) -> None:
-        del self.rows[message_id]
+        if self.drops_fail:
+            raise CLOSED
+        self.rows.pop(message_id, None)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    Kept.rows, Kept.broken = {}, False
+    Kept.rows, Kept.claims, Kept.broken, Kept.drops_fail = {}, {}, False, False
     monkeypatch.setattr(node, "MessagesInMemory", Kept)
     made = World(monkeypatch, configured(sip={"trusted_networks": [f"{OFFICE}/32"]}))
     for name, customer in (("alice", ONE), ("bob", ONE), ("carol", OTHER)):
@@ -229,3 +244,135 @@ def test_a_phone_texts_as_its_extension_whatever_it_claims(world: World) -> None
     office: Any = world.phone(OFFICE)
     text(office, "bob", patience=0.1)
     assert "<sip:alice@" in bob.requests("MESSAGE")[0].get("From")
+
+
+# ---- several nodes on one store
+
+
+def tell(world: World) -> None:
+    """The change feed of a node: what the others have kept, and what is kept no more."""
+    kept_messages = world.node.messages.kept
+    names = {row.id: row.extension for row in Kept.rows.values()}
+    for message_id, extension in names.items():
+        world.network.until(kept_messages.refresh(message_id, extension))
+
+
+@pytest.fixture
+def other(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Another node, which has the same store."""
+    made = World(monkeypatch, configured(sip={"trusted_networks": [f"{OFFICE}/32"]}))
+    for name in ("alice", "bob"):
+        extend(made, name, customer_id=ONE, display_name=name.title())
+    yield made
+    made.close()
+
+
+def test_what_one_node_has_kept_is_delivered_by_that_at_which_the_phone_registers(world: World, other: World) -> None:
+    alice = world.phone(ALICE)
+    assert [text(alice, "bob", body, login="alice") for body in ("one", "two")] == [202, 202]
+    tell(other)
+    (bob,) = register(other, "bob", BOB)
+    other.wait(0.1)
+    for body in ("one", "two"):
+        assert texts(bob)[-1] == body
+        takes(bob)
+    assert texts(bob) == ["one", "two"]
+    assert not Kept.rows
+    (here,) = register(world, "bob", BOB)  # and the first one finds nothing left when the phone comes to it
+    world.wait(0.1)
+    assert not texts(here)
+    assert len(world.node.messages.kept) == len(other.node.messages.kept) == 0
+
+
+def test_what_another_node_keeps_is_delivered_at_once_where_the_phone_is(world: World, other: World) -> None:
+    (bob,) = register(other, "bob", BOB)
+    assert text(world.phone(ALICE), "bob", login="alice") == 202
+    tell(other)
+    other.wait(0.1)
+    assert texts(bob) == ["hello"]
+    takes(bob)
+    assert not Kept.rows
+
+
+def test_what_another_node_delivers_is_not_delivered_here_too(world: World, other: World) -> None:
+    text(world.phone(ALICE), "bob", login="alice")
+    tell(other)
+    (there,) = register(other, "bob", BOB)
+    other.wait(0.1)
+    assert texts(there) == ["hello"]  # and it says nothing yet
+    (here,) = register(world, "bob", BOB)
+    world.wait(kept.RETRY + 1)
+    assert not texts(here)
+    takes(there)
+    world.wait(kept.RETRY + 1)
+    assert not texts(here)
+    assert len(world.node.messages.kept) == 0
+
+
+def test_a_phone_that_has_gone_to_another_node_gets_it_there_when_the_first_gives_up(
+    world: World, other: World
+) -> None:
+    text(world.phone(ALICE), "bob", login="alice")
+    tell(other)
+    (silent,) = register(world, "bob", BOB)
+    world.wait(0.1)
+    assert texts(silent) == ["hello"]
+    (there,) = register(other, "bob", BOB)
+    other.wait(kept.RETRY + 1)
+    assert not texts(there)
+    world.wait(20.0)
+    other.wait(kept.RETRY + 1)
+    assert texts(there) == ["hello"]
+    takes(there)
+    assert not Kept.rows
+
+
+def test_a_phone_that_registers_while_another_is_silent_gets_it_when_that_one_is_given_up(world: World) -> None:
+    text(world.phone(ALICE), "bob", login="alice")
+    register(world, "bob", BOB)
+    world.wait(2.0)
+    (new,) = register(world, "bob", DEVICES[0])
+    world.wait(1.0)
+    assert not texts(new)
+    world.wait(14.0)
+    assert texts(new) == ["hello"]
+    takes(new)
+    world.wait(DEVICES_WAIT)  # in which the silent one may take it too
+    assert not Kept.rows
+
+
+def test_what_was_taken_is_not_sent_again_while_the_store_does_not_drop_it(world: World) -> None:
+    text(world.phone(ALICE), "bob", login="alice")
+    (bob,) = register(world, "bob", BOB)
+    world.wait(0.1)
+    Kept.drops_fail = True
+    takes(bob)
+    world.wait(3 * kept.RETRY)
+    Kept.drops_fail = False
+    world.wait(2 * kept.RETRY)
+    assert texts(bob) == ["hello"]
+    assert not Kept.rows
+
+
+def test_a_node_that_hears_of_them_in_another_order_delivers_them_in_theirs(world: World, other: World) -> None:
+    alice = world.phone(ALICE)
+    for body in ("one", "two", "three"):
+        text(alice, "bob", body, login="alice")
+    for row in reversed(list(Kept.rows.values())):
+        for _ in range(2):  # and twice
+            other.network.until(other.node.messages.kept.refresh(row.id, "bob"))
+    assert len(other.node.messages.kept) == 3
+    (bob,) = register(other, "bob", BOB)
+    other.wait(0.1)
+    for _ in range(3):
+        takes(bob)
+    assert texts(bob) == ["one", "two", "three"]
+
+
+def test_a_node_that_has_missed_changes_reads_all_again(world: World, other: World) -> None:
+    text(world.phone(ALICE), "bob", login="alice")
+    other.network.until(other.node.messages.kept.reload())
+    assert len(other.node.messages.kept) == 1
+    Kept.rows.clear()
+    other.network.until(other.node.messages.kept.reload())
+    assert len(other.node.messages.kept) == 0

@@ -83,6 +83,57 @@ async def test_what_was_acknowledged_is_kept_and_nothing_is_sent_twice(tmp_path:
         await client.agent.stop()
 
 
+async def test_what_one_node_has_kept_reaches_the_phone_at_another_and_again_if_that_is_killed_amid_it(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    phone, client = Phone(), Phone()
+    await phone.start(ONE)
+    await client.start(CLIENT)
+    bob, sender = Texts(phone, 0), Texts(client)  # whose answer does not come at first
+    engines, addresses, paths = [], [], []
+    try:
+        for name in ("first", "second"):
+            config = configuration(postgres_url, phone) | {"providers": [], "routes": [], "node_name": name}
+            config["extensions"] = [{"name": "bob", "password": "secret-of-bob"}]
+            (tmp_path / name).mkdir()
+            paths.append(write_config(tmp_path / name, config))
+            addresses.append(config["sip"]["listen"][0].removeprefix("udp://"))
+            engines.append(Engine.start(paths[-1]))
+        assert (await sender.send(addresses[0], "bob", "text")).status == 202
+        await register(phone, addresses[1])
+        await until(lambda: bob.got, "the text by the second node")
+        os.kill(engines[1].pid, signal.SIGKILL)
+        engines[1].stop()
+        bob.status = 200
+        engines[1] = Engine.start(paths[1])
+        await register(phone, addresses[1])
+        await until(lambda: len(bob.got) == 2, "the text once more")
+        assert bob.texts == ["text", "text"]
+        await register(phone, addresses[0])
+        assert (await sender.send(addresses[0], "bob", "next")).status in (200, 202)
+        await until(lambda: len(bob.got) >= 3, "the next text")
+        assert bob.texts[2:] == ["next"]  # which goes behind all that wait: nothing does any more
+    finally:
+        for engine in engines:
+            engine.stop()
+        await phone.agent.stop()
+        await client.agent.stop()
+
+
+async def register(phone: Phone, sip: str) -> None:
+    spec = RegistrationSpec(
+        registrar="sip:127.0.0.1",
+        destination=f"sip:{sip}",
+        aor="sip:bob@127.0.0.1",
+        contact=f"sip:bob@{phone.address}",
+        credentials=Credentials("bob", "secret-of-bob"),
+    )
+    registration, answers = Registration(phone.agent.endpoint, spec), []
+    registration.ask(answers.append)
+    await until(lambda: answers, "the answer to the REGISTER")
+    assert answers[0].granted
+
+
 async def test_what_was_accepted_for_an_extension_reaches_the_phone_that_registers_after_the_kill(
     tmp_path: Path, store_url: str
 ) -> None:
@@ -101,17 +152,7 @@ async def test_what_was_accepted_for_an_extension_reaches_the_phone_that_registe
         os.kill(engine.pid, signal.SIGKILL)
         engine.stop()
         engine = Engine.start(path)
-        spec = RegistrationSpec(
-            registrar="sip:127.0.0.1",
-            destination=f"sip:{sip}",
-            aor="sip:bob@127.0.0.1",
-            contact=f"sip:bob@{phone.address}",
-            credentials=Credentials("bob", "secret-of-bob"),
-        )
-        registration, answers = Registration(phone.agent.endpoint, spec), []
-        registration.ask(answers.append)
-        await until(lambda: answers, "the answer to the REGISTER")
-        assert answers[0].granted
+        await register(phone, sip)
         await until(lambda: len(bob.got) == TAKEN, "all texts")
         assert bob.texts == [f"text {number}" for number in range(TAKEN)]
     finally:
