@@ -168,10 +168,8 @@ async def _ring_devices(
         return True
 
     try:
-        ringing = _ring(context, terms, contacts, answered, extension)
-        if dialogs.watched(extension.name):
-            return await ring_or_hand_over(context, dialog, ringing, claim)
-        return await ringing
+        # Whoever watches only once it rings is told of it too, and may have it.
+        return await ring_or_hand_over(context, dialog, _ring(context, terms, contacts, answered, extension), claim)
     finally:
         dialogs.end(dialog)
 

@@ -55,16 +55,14 @@ class PhoneDialogs:
 
     Attributes:
         observers: Told of the extension whose calls have changed.
-        watched: Whether somebody watches the calls of an extension.
     """
 
-    __slots__ = ("_by_call_id", "_running", "observers", "watched")
+    __slots__ = ("_by_call_id", "_running", "observers")
 
     def __init__(self) -> None:
         self._running: dict[str, list[PhoneDialog]] = {}
         self._by_call_id: dict[str, PhoneDialog] = {}
         self.observers: list[Callable[[str], None]] = []
-        self.watched: Callable[[str], bool] = lambda extension: False
 
     def __len__(self) -> int:
         """How many extensions have calls."""

@@ -269,18 +269,25 @@ def test_a_device_that_is_quicker_keeps_it(world: World) -> None:
     bob.answer(bob.requests("BYE")[-1], 200)
 
 
-def test_what_nobody_watched_when_it_began_cannot_be_picked_up(world: World) -> None:
+def test_what_nobody_watched_when_it_began_is_picked_up_by_who_is_told_of_it(world: World) -> None:
     [bob] = register(world, "bob", BOB)
     alice = world.phone(ALICE)
     call(alice, "bob", login="alice")
+    bob.answer(rung(bob), 180)
+    world.wait()
     dave = Lamp(world, "dave", DAVE)
     assert dave.subscribe("dialog", "bob", password="dave").status == 200
     [early] = dave.all_told()
     assert early["state"] == "early"
-    assert heard(dave.pick_up(early)).status == 481
-    bob.answer(rung(bob), 486)
-    world.wait(0.3)
-    dave.all_told()
+    leg = dave.pick_up(early)
+    end_of(bob, ELSEWHERE)
+    assert (alice.final("INVITE").status, heard(leg).status) == (200, 200)
+    alice.ack()
+    leg.ack()
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+    alice.request("BYE")
+    world.wait(0.5)
+    leg.answer(leg.requests("BYE")[-1], 200)
 
 
 def test_a_number_that_is_withheld_is_not_told(world: World) -> None:

@@ -1,7 +1,6 @@
 """Events of phones: subscriptions and publications, and what sets them off."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from uuid import UUID
 
 from engine.sip.core import Core
@@ -49,7 +48,6 @@ class PhoneEvents:
         self._publications: Publications[Presence] | None = None
         location.observers.append(self._located)
         dialogs.observers.append(self._called)
-        dialogs.watched = partial(self._watched, DIALOG)
         mailboxes.observers.append(self._counted)
 
     # ---- requests (`AgentHooks.methods`)
@@ -102,9 +100,6 @@ class PhoneEvents:
         if self._publications is None or extension is None:
             return []
         return self._publications.states(identity(name, extension.id))
-
-    def _watched(self, package: str, name: str) -> bool:
-        return self._notifier is not None and self._notifier.watched(package, name)
 
     def _changed(self, package: str, key: object) -> None:
         if self._notifier is not None:
