@@ -57,6 +57,14 @@ def listed(fields: Fields, patterns: Sequence[str]) -> list[tuple[str, str]]:
     return [field for field in fields if any(fnmatchcase(field[0].lower(), pattern) for pattern in wanted)]
 
 
+def going_on(fields: Fields, patterns: Sequence[str], own: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """As `listed`, without those that a leg has of its `own`."""
+    if not fields:
+        return []
+    there = {name.lower() for name, _ in own}
+    return [field for field in listed(fields, patterns) if field[0].lower() not in there]
+
+
 def number_parameters(request: Request) -> tuple[tuple[str, str], ...]:
     """The parameters of the number in a Request-URI (RFC 4694 §5), names in lower case; "" for one without a value."""
     uri = request.uri
@@ -72,6 +80,8 @@ def number_parameters(request: Request) -> tuple[tuple[str, str], ...]:
 
 def written(parameters: Sequence[tuple[str, str]], more: Sequence[str]) -> str:
     """Those that go on, as they stand behind the number; `more`: what a provider wants beside NUMBER_PARAMETERS."""
+    if not parameters:
+        return ""
     wanted = (*NUMBER_PARAMETERS, *more)
     return "".join(f";{name}={value}" if value else f";{name}" for name, value in parameters if name in wanted)
 

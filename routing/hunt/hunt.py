@@ -9,7 +9,7 @@ from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.candidate import PASSED_OVER, SKIP_SENTENCES, Candidate, SkipCause, skip_cause
-from routing.hunt.carried import listed, written
+from routing.hunt.carried import going_on, written
 from routing.hunt.failover import MAX_ATTEMPTS, TRY_NEXT, try_next
 from routing.hunt.health import MAX_COOLDOWN, HealthBoard, TrunkState
 from routing.hunt.identity import CallerIdentity, caller_headers
@@ -115,13 +115,11 @@ class Hunt:
         if route is not None and route.overrides is not None:
             terms = terms.overridden(route.overrides)
         provider, caller = trunk.provider, self.caller
-        parameters = caller.number_parameters and written(caller.number_parameters, provider.number_parameters)
-        request_uri = trunk.request_uri(self.target, parameters or "")
+        parameters = written(caller.number_parameters, provider.number_parameters)
+        request_uri = trunk.request_uri(self.target, parameters)
         from_, headers = caller_headers(trunk, caller, self.from_domain)
         headers.extend(trunk.tech_headers)
-        if caller.carried:
-            own = {name.lower() for name, _ in headers}
-            headers += [field for field in listed(caller.carried, provider.pass_headers) if field[0].lower() not in own]
+        headers += going_on(caller.carried, provider.pass_headers, headers)
         record = AttemptRecord(provider.id, trunk.name, request_uri, now)
         attempt = Attempt.of(
             provider=provider,

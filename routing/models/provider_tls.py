@@ -1,13 +1,16 @@
 """How a provider shows who it is over TLS, and how we do: `providers[].tls`."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from engine.sip.flow import TlsTerms
 from routing.hostnames import parse_host_port
 from routing.models.fields import Text, checked, refusal
+
+_NAME = r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
+"""As the API's document says what a name is; what is taken says `parse_host_port`."""
 
 
 class ProviderTls(BaseModel):
@@ -23,7 +26,9 @@ class ProviderTls(BaseModel):
     """A file with the certificate that it is shown where it asks for one, and the chain; "": none."""
     key: Text = ""
     """The file of that one's key."""
-    names: list[str] = Field(default=[], max_length=16)
+    names: list[Annotated[str, Field(json_schema_extra={"pattern": _NAME, "maxLength": 63})]] = Field(
+        default=[], max_length=16
+    )
     """What its certificate may name in place of the host of `hostname`."""
     allow_wildcards: StrictBool = False
     """Whether `*.` in its certificate stands for one label; RFC 5922 has no wildcards."""

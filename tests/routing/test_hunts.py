@@ -70,6 +70,32 @@ def fail(hunt: Hunt, now: float = 100.0, status: int = 500) -> bool:
     return hunt.outcome(attempt, "refused", status, "", retry_after=0, first_reply=now, now=now)
 
 
+def test_what_of_the_callers_own_goes_on_is_in_the_attempt() -> None:
+    network = Network({"tech_headers": {"X-Account": "42"}, "pass_headers": ["X-*"], "number_parameters": ["cic"]})
+    caller = CallerIdentity(
+        number="+15551234567",
+        carried=(("X-Corr", "1"), ("X-Account", "7"), ("Session-ID", "8")),
+        number_parameters=(("npdi", ""), ("cic", "+10288"), ("isup-oli", "0")),
+    )
+    attempt = network.router.hunt(TARGET, caller=caller).next(100.0)
+    assert attempt is not None
+    assert attempt.request_uri == f"sip:{TARGET};npdi;cic=+10288@192.0.2.1"
+    assert [field for field in attempt.headers if field[0].startswith(("X-", "Session"))] == [
+        ("X-Account", "42"),
+        ("X-Corr", "1"),
+    ]
+
+
+def test_an_emergency_call_costs_nothing_and_passes_who_is_full() -> None:
+    network = Network({"max_channels": 1}, routes=[{"rate": 5000, "message_rate": 70}])
+    dear = network.hunt().next(100.0)
+    assert dear is not None and dear.rate == 5000
+    assert network.hunt().next(100.0) is None
+    attempt = network.hunt("911").next(100.0)
+    assert attempt is not None
+    assert (attempt.rate, attempt.request_uri) == (0, "sip:911@192.0.2.1")
+
+
 def test_an_attempt_has_all_that_an_invite_needs() -> None:
     network = Network(
         {

@@ -13,6 +13,7 @@ from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, Pages
 from api.http.services import Services, Use
 from api.models.changes import changes, read_only, takes_back
+from api.models.countries import COUNTRY_CODES
 from api.models.derive import checked, defaults, derive_fields
 from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.openapi.schema import LINE, TEXT, Fields, documented
@@ -32,6 +33,8 @@ _HOST_PORT = rf"^({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?
 _HOST_PORT_OR_NONE = rf"^(({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?)?$"
 _NAME_PORT_OR_NONE = rf"^({_LABEL}([.]{_LABEL})*[.]?(:[0-9]{{1,5}})?)?$"
 _POSTFIX = rf"^[^@\x00-\x1f\x7f]*(@({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?)?$"
+_NAME = rf"({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"
+_PASSED = r"^[A-Za-z0-9.!%_+~-]{1,63}\*?$"
 _HEADER_NAME = r"^[A-Za-z0-9.!%*_+`'~-]+$"
 _HEADER_VALUE = r"^[^\x00\r\n]*$"
 _CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)?$"
@@ -68,6 +71,16 @@ _PROVIDER: Fields = {
     "hostname": {"pattern": _HOST_PORT, "format": "host-port", "examples": ["sip.example.com:5060"]},
     "from_domain": {"pattern": _HOST_PORT_OR_NONE, "format": "host-port"},
     "contact_host": {"pattern": _NAME_PORT_OR_NONE, "format": "host-port", "examples": ["sbc1.example.com:5061"]},
+    "country": {"enum": ["", *COUNTRY_CODES], "examples": ["DE"]},
+    "tls_client_names": {
+        "items": {"type": "string", "pattern": rf"^(sip:)?{_NAME}$", "maxLength": 63},
+        "examples": [["sip.example.com"]],
+    },
+    "redirect_hosts": {
+        "items": {"type": "string", "pattern": rf"^{_NAME}$", "maxLength": 63},
+        "examples": [["sip2.example.com"]],
+    },
+    "pass_headers": {"items": {"type": "string", "pattern": _PASSED}, "examples": [["X-*", "Session-ID"]]},
     "inbound_addresses": {
         "items": {"type": "string", "format": "ip-network"},
         "examples": [["192.0.2.1", "2001:db8::/32"]],
