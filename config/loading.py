@@ -29,6 +29,7 @@ from routing.models.extension import DeclaredExtension
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
+from routing.numbers.short_numbers import is_emergency
 from routing.settings import RoutingSettings
 
 # Fields whose values no message repeats, even where they stand in the file itself.
@@ -186,8 +187,9 @@ def load(
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     warnings += _unnamed(settings, resources.providers, path.absolute().parent)
-    lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
-    configuration = Configuration(path=path, settings=settings, resources=resources, warnings=lines, notices=[])
+    configuration = Configuration(path=path, settings=settings, resources=resources, warnings=[], notices=[])
+    warnings += _emergency_names(configuration)
+    configuration.warnings += [faults.line(place, f"warning: {problem}") for place, problem in warnings]
     without_effect = (*_out_of_reach(configuration), *dangling_references(resources))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     absent = missing_sounds(configuration.flows, configuration.queues, settings.media, path.absolute().parent)
@@ -324,6 +326,19 @@ def _trusted_edges(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
         if within:
             problem = f"{proxy} is in sip.trusted_networks ({within[0]}) too: whoever calls through it may dial out"
             yield ("sip", "proxies", index), f"{problem}; take it out of there"
+
+
+def _emergency_names(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
+    """Extensions that nobody reaches by dialling their name, since that is an emergency call."""
+    terms = configuration.routing_settings()
+    extensions = configuration.resources.extensions
+    listed = len(extensions) - len(configuration.settings.sip.users)
+    for index, extension in enumerate(extensions):
+        if is_emergency(extension.name, terms):
+            older = ("sip", "users", index - listed, "username")
+            place = ("extensions", index, "name") if index < listed else older
+            problem = f"{extension.name} is an emergency number: who dials it does not reach this extension"
+            yield place, f"{problem}; choose another name"
 
 
 def _unnamed(settings: Settings, providers: list[Provider], beside: Path) -> Iterator[tuple[FieldPath, str]]:

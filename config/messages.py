@@ -30,6 +30,9 @@ def sentence(error: ErrorDetails, known: Sequence[str]) -> str:
 
 def unknown(name: str, known: Sequence[str]) -> str:
     """What to say about a setting that does not exist, given those that do."""
+    key, colon, _ = name.partition(":")
+    if colon and key in known:  # {name:alice} is one key to YAML
+        return f"a space is missing behind {key}:; put one there"
     close = get_close_matches(name, known, n=1)
     if close:
         return f"unknown setting; did you mean {close[0]}?"

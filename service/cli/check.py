@@ -14,6 +14,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> int:
     """Validate the configuration and every flow in it, and see that its sounds are there."""
     from config.loading import load
     from config.resources import LISTS
+    from service.file_modes import loose
     from service.python_flows import python_flow_names
 
     try:
@@ -21,7 +22,9 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> int:
     except ConfigurationError as error:
         show_faults(error)
         return FAILED
-    for line in (*configuration.warnings, *configuration.notices):
+    keys = [config.absolute().parent / pair.key for pair in configuration.settings.sip.tls.certificates]
+    open_keys = [f"warning: {path} can be read by others; {mended}" for path, _, mended in loose(keys, group=False)]
+    for line in (*configuration.warnings, *open_keys, *configuration.notices):
         print(escape(line), file=sys.stderr)
     for line in configuration.missing:
         print(escape(line), file=sys.stderr)

@@ -157,6 +157,35 @@ def test_a_weak_password_is_worth_a_warning_that_does_not_show_it(tmp_path: Path
     assert not password or password not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('extensions: [{name: "112", password: "a long password"}]', "1: extensions[0].name: warning: 112"),
+        (
+            'extensions: [{name: "999", password: "a long password"}]\nnumbering: {default_country: GB}',
+            "1: extensions[0].name: warning: 999",
+        ),
+        ('sip: {users: [{username: "911", password: "a long password"}]}', "1: sip.users[0].username: warning: 911"),
+    ],
+)
+def test_a_name_that_is_an_emergency_number_is_worth_a_warning(tmp_path: Path, text: str, said: str) -> None:
+    (line,) = warnings(tmp_path, text)
+    assert line == f"{said} is an emergency number: who dials it does not reach this extension; choose another name"
+
+
+def test_names_that_are_digits_and_no_emergency_number_are_worth_none(tmp_path: Path) -> None:
+    assert not warnings(tmp_path, 'extensions: [{name: "101", password: "a long password"}]')
+    other = "numbering: {default_country: GB}"
+    assert not warnings(tmp_path, f'extensions: [{{name: "110", password: "a long password"}}]\n{other}')
+
+
+def test_a_space_that_is_missing_behind_a_colon_is_named(tmp_path: Path) -> None:
+    said = faults(tmp_path, "extensions: [{name:alice, password:hush}]")
+    assert "1: extensions[0].name: is missing; add it" in said
+    assert [line for line in said if line.endswith("a space is missing behind name:; put one there")]
+    assert not [line for line in said if "use one of" in line]
+
+
 def test_without_a_password_nobody_logs_in(tmp_path: Path) -> None:
     (alice,) = extensions_of(read(tmp_path, "extensions: [{name: alice}]\n"))
     assert dict(alice.ha1) == {}

@@ -18,6 +18,7 @@ from service.cli.call import CallOrder
 from service.cli.message import MessageOrder
 from service.cli.providercall import ProvidercallOrder
 from service.cli.trunk import TrunkOrder
+from tests.certificates import Authority
 
 pytestmark = pytest.mark.long  # each test starts the program
 
@@ -79,6 +80,19 @@ def test_check_prints_one_line_for_each_fault_and_exits_with_1(
             f"{path}:4: numbers[0].number: must be text, and is the number 5; put it in quotes",
         ],
     )
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o644, True), (0o640, False), (0o600, False)])
+def test_check_warns_of_a_key_that_others_can_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, told: bool
+) -> None:
+    Authority(tmp_path).issue("a.example", file="own").key.chmod(mode)
+    path = tmp_path / "t.yaml"
+    path.write_text('sip: {listen: ["tls://127.0.0.1:0"], tls: {certificates: [{certificate: own.pem, key: own.key}]}}')
+    assert commands.main(["check", "-c", str(path)]) == 0
+    key = tmp_path / "own.key"
+    line = f"warning: {key} can be read by others; chmod o= {key}"
+    assert (line in capsys.readouterr().err.splitlines()) == told
 
 
 def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
