@@ -46,6 +46,7 @@ TABLES = [
     Machine("engine/sip/dialog/renegotiation.py", ["ROWS"], ["tests/sip/test_renegotiation.py"]),
     Machine("engine/sip/dialog/refer.py", ["REFERRAL", "SUBSCRIPTION"], ["tests/sip/test_refer.py"]),
     Machine("engine/sip/subscription.py", ["SUBSCRIPTION"], ["tests/sip/test_subscription.py"]),
+    Machine("engine/sip/registrant.py", ["REGISTRANT"], ["tests/sip/test_registrant.py"]),
     Machine("engine/sip/dialog/replaces.py", ["FITS"], ["tests/sip/test_replaces.py"]),
     Machine("routing/hunt/failover.py", ["TRY_NEXT"], ["tests/routing/test_hunts.py"]),
     Machine(

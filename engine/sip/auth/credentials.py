@@ -1,7 +1,7 @@
 """Credentials for the 401 and 407 that our requests meet (RFC 3261 §22.2, §22.3)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from engine.sip.auth.digest import ALGORITHMS
@@ -27,7 +27,7 @@ class Credentials:
     """What a 401 or 407 is answered with; an empty realm fits every one."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
     realm: str = ""
 
 
