@@ -7,6 +7,8 @@ from uuid import UUID
 
 from routing.errors import RoutingError
 from routing.numbers.numbering import country_of, is_virtual
+from routing.numbers.short_numbers import is_emergency
+from routing.settings import RoutingSettings
 
 Barred = Literal["", "customer_suspended", "destination_not_allowed"]
 """Why a call is not for a customer to make; "" where it is."""
@@ -56,20 +58,31 @@ def barred(terms: CustomerTerms, number: str) -> Barred:
     return ""
 
 
+def short_barred(terms: CustomerTerms, number: str, settings: RoutingSettings) -> Barred:
+    """As `barred`, for a short number, which belongs to the country whose plan it is of. Nothing bars an emergency
+    call."""
+    if is_emergency(number, settings):
+        return ""
+    if terms.suspended:
+        return "customer_suspended"
+    countries = terms.destination_countries
+    return "destination_not_allowed" if countries and settings.default_country not in countries else ""
+
+
 def destination_allowed(terms: CustomerTerms, number: str) -> bool:
     """Whether this customer may call a foreign number in normal form. Numbers of our own are not asked about: they are
     dealt with here and cost nothing."""
     return not barred(terms, number)
 
 
-def barred_sentence(terms: CustomerTerms, number: str) -> str:
-    """Why the call is refused, for logs and people; "" where it is not."""
-    why = barred(terms, number)
+def barred_sentence(terms: CustomerTerms, number: str, settings: RoutingSettings | None = None) -> str:
+    """Why the call is refused, for logs and people; "" where it is not. `settings`: of a short number."""
+    why = barred(terms, number) if settings is None else short_barred(terms, number, settings)
     customer = UUID(int=terms.key)
     if why == "customer_suspended":
         return f"customer {customer} is suspended and may not call {number}; reactivate it first"
     if why:
-        where = country_of(number) or "no country"
+        where = (settings.default_country if settings is not None else country_of(number)) or "no country"
         allowed = ", ".join(sorted(terms.destination_countries))
         return f"destination not allowed: {number} is in {where}, and customer {customer} may call {allowed} only"
     return ""

@@ -83,13 +83,11 @@ class RouteTable:
     def matches(self, number: str, customer: int = 0) -> list[tuple[RouteRow, ...]]:
         """Every route for `number` that is this customer's or the platform's, enabled or not: one tuple per prefix,
         longest first, in it by priority and owner."""
-        found = []
-        for bucket in self.matched(number):
-            rows = bucket if isinstance(bucket, tuple) else (bucket,)
-            allowed = tuple(row for row in rows if row.customer == 0 or row.customer == customer)
-            if allowed:
-                found.append(allowed)
-        return found
+        return _allowed(self.matched(number), customer)
+
+    def matches_of(self, names: Sequence[str], customer: int = 0) -> list[tuple[RouteRow, ...]]:
+        """As `matches`, for what is no number: the routes with one of these prefixes, in this order."""
+        return _allowed(self._under(names), customer)
 
     def order(self, number: str, customer: int, rng: random.Random) -> Iterator[RouteRow]:
         """The enabled routes for `number` in the order of their attempts, equals drawn by weight.
@@ -101,14 +99,26 @@ class RouteTable:
 
     def order_of(self, names: Sequence[str], customer: int, rng: random.Random) -> Iterator[RouteRow]:
         """As `order`, for what is no number: the routes whose target is one of these names, the first ones first."""
-        found = [bucket for name in names if (bucket := self._buckets.get(name)) is not None]
-        return _drawn_by_turns(found, customer, rng)
+        return _drawn_by_turns(self._under(names), customer, rng)
+
+    def _under(self, names: Sequence[str]) -> list[_Bucket]:
+        return [bucket for name in names if (bucket := self._buckets.get(name)) is not None]
 
     def matched(self, number: str) -> list[RouteRow | tuple[RouteRow, ...]]:
         """What stands under each prefix of `number`, longest first, whoever it belongs to."""
         get, end = self._buckets.get, len(number)
         # Cut at more than it has, a number would be its own prefix once more for every longer one in the table.
         return [bucket for length in self.lengths if length <= end and (bucket := get(number[:length])) is not None]
+
+
+def _allowed(buckets: Sequence[_Bucket], customer: int) -> list[tuple[RouteRow, ...]]:
+    found = []
+    for bucket in buckets:
+        rows = bucket if isinstance(bucket, tuple) else (bucket,)
+        allowed = tuple(row for row in rows if row.customer == 0 or row.customer == customer)
+        if allowed:
+            found.append(allowed)
+    return found
 
 
 def _drawn_by_turns(matched: list[_Bucket], customer: int, rng: random.Random) -> Iterator[RouteRow]:

@@ -21,7 +21,7 @@ from routing.directory.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Override
 from routing.identifiers import NIL
 from routing.models.codes import CodeList, expand_codes
 from routing.models.number import Number, NumberStatus
-from routing.models.route import Route
+from routing.models.route import Route, is_target
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -61,6 +61,7 @@ ROUTE_COLUMNS: Final = (
     "enabled",
     "rate",
     "message_rate",
+    "short_prefix",
     "id",
     "name",
     "failover_codes",
@@ -198,14 +199,16 @@ class RowFactory:
             route.name,
             self.shared_integer(route.rate),
             self.shared_integer(route.message_rate),
+            route.short_prefix,
         )
 
     def route_from(self, columns: Sequence[Any]) -> RouteRow:
         """The row of a stored route, `columns` being the values of `ROUTE_COLUMNS`. What the store checked is not
         checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
-        target, provider, priority, weight, customer, enabled, rate, texts, key, name, codes, stop, *timers = columns
-        if len(timers) != 3 or (target != "all" and target[:1] != "+"):
+        target, provider, priority, weight, customer, enabled, rate, texts, prefixed, *rest = columns
+        if len(rest) != 7 or (target[:1] != "+" and not is_target(target)):
             raise ValueError(f"these are no columns of a route; select {', '.join(ROUTE_COLUMNS)}")
+        key, name, codes, stop, *timers = rest
         known = self._stored_ids.get
         return RouteRow(
             "" if target == "all" else target,
@@ -219,6 +222,7 @@ class RowFactory:
             name,
             self.shared_integer(rate),
             self.shared_integer(texts),
+            bool(prefixed),
         )
 
     def extension_from(self, columns: Sequence[Any], unlock: Unlock = lambda kept, _name: kept) -> ExtensionRow:

@@ -136,6 +136,7 @@ class RouteRow:
         key: The route's id as an integer.
         rate: Micro-units of the currency a minute; 0 is free.
         message_rate: Micro-units a text message.
+        short_prefix: Whether the provider's prefix goes before short numbers.
     """
 
     prefix: str
@@ -149,6 +150,7 @@ class RouteRow:
     name: str = ""
     rate: int = 0
     message_rate: int = 0
+    short_prefix: bool = False
 
     @property
     def id(self) -> UUID:

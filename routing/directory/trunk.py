@@ -149,11 +149,11 @@ class Trunk:
         wanted = self.provider.caller_number_format or self.provider.number_format
         return formatted(number, wanted) if wanted != "e164" and is_e164(number) else number
 
-    def request_uri(self, number: str, parameters: str = "") -> str:
-        """The Request-URI for a normalised number; a short one is dialled as it stands. `parameters`: of the number,
-        each behind a semicolon."""
+    def request_uri(self, number: str, parameters: str = "", *, short_prefix: bool = False) -> str:
+        """The Request-URI for a normalised number; a short one is dialled as it stands, or, with `short_prefix`, with
+        the provider's prefix before it. `parameters`: of the number, each behind a semicolon."""
         if number[:1] != "+":
-            return f"sip:{number}@{self.after.partition('@')[2]}"
+            return f"{self.before if short_prefix else 'sip:'}{number}@{self.after.partition('@')[2]}"
         number_format = self.provider.number_format
         user = number if number_format == "e164" else formatted(number, number_format)
         return f"{self.before}{user}{parameters}{self.after}"

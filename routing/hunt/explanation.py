@@ -253,7 +253,9 @@ def _entry(
         rate=0 if row is None else row.rate,
         message_rate=0 if row is None else row.message_rate,
         owner="customer" if row is not None and row.customer else "platform",
-        request_uri="" if trunk is None else trunk.request_uri(number),
+        request_uri=""
+        if trunk is None
+        else trunk.request_uri(number, short_prefix=row is not None and row.short_prefix),
         tried=position > 0,
         reason=why if trunk is None else why + _shown(trunk),
     )

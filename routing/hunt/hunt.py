@@ -116,7 +116,9 @@ class Hunt:
             terms = terms.overridden(route.overrides)
         provider, caller = trunk.provider, self.caller
         parameters = written(caller.number_parameters, provider.number_parameters)
-        request_uri = trunk.request_uri(self.target, parameters)
+        request_uri = trunk.request_uri(
+            self.target, parameters, short_prefix=route is not None and route.short_prefix
+        )
         from_, headers = caller_headers(trunk, caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         headers += going_on(caller.carried, provider.pass_headers, headers)
@@ -130,7 +132,7 @@ class Hunt:
             terms=terms,
             record=record,
             rate=0 if route is None or self.emergency else route.rate,
-            message_rate=0 if route is None else route.message_rate,
+            message_rate=0 if route is None or self.emergency else route.message_rate,
             state=state,
         )
         if provider.max_cps:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from routing.access.destinations import explain_destination
-from routing.directory.customers import barred, barred_sentence
+from routing.directory.customers import barred, barred_sentence, short_barred
 from routing.directory.directory import Directory
 from routing.directory.rows import RouteRow
 from routing.hunt.candidate import Candidate
@@ -16,7 +16,7 @@ from routing.hunt.hunt import Hunt
 from routing.hunt.identity import NO_CALLER, CallerIdentity
 from routing.hunt.outcome import BARRED, NOTHING_TO_TRY
 from routing.identifiers import NIL
-from routing.models.route import EMERGENCY
+from routing.models.route import prefixes_of_short
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.numbers.numbering import is_e164, is_virtual
 from routing.numbers.short_numbers import is_emergency, is_short
@@ -79,20 +79,15 @@ class Router:
         """A short number goes out as it stands. Nothing keeps an emergency call from being tried but that there is
         nobody to try it with."""
         emergency = is_emergency(number, self.settings)
-        terms = None if emergency else self.directory.customer(customer_id.int)
-        if terms is not None and terms.suspended:
-            self.directory.count_refusal("customer_suspended")
-            return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
-        countries = () if terms is None else terms.destination_countries
-        if countries and self.settings.default_country not in countries:
-            self.directory.count_refusal("destination_not_allowed")
-            cause = f"{number} is a short number of {self.settings.default_country}, where the customer may not call"
-            return self._empty(number, caller, domain, cause, BARRED)
+        terms = self.directory.customer(customer_id.int)
+        if terms is not None and (why := short_barred(terms, number, self.settings)):
+            self.directory.count_refusal(why)
+            return self._empty(number, caller, domain, barred_sentence(terms, number, self.settings), BARRED)
         if pinned:
             candidates = self._pinned(pinned)
         else:
-            names = (number, EMERGENCY, "") if emergency else (number, "")
-            candidates = self._once_each(self.directory.routes.order_of(names, customer_id.int, self.rng))
+            prefixes = prefixes_of_short(number, self.settings)
+            candidates = self._once_each(self.directory.routes.order_of(prefixes, customer_id.int, self.rng))
         return Hunt(number, caller, domain, self.board, candidates, emergency=emergency)
 
     def _empty(self, number: str, caller: CallerIdentity, domain: str, cause: str, answer: tuple[int, str]) -> Hunt:

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from routing.identifiers import NIL, route_id
 from routing.models.fields import Codes, Resource, Timer, refusal
 from routing.numbers.numbering import is_virtual
-from routing.numbers.short_numbers import LONGEST_SHORT
+from routing.numbers.short_numbers import LONGEST_SHORT, is_emergency
+from routing.settings import RoutingSettings
 
 HIGHEST_RATE = 10**12
 """Micro-units a minute: a million currency units, far above any real price and far within 64 bits."""
@@ -17,6 +18,16 @@ HIGHEST_RATE = 10**12
 EMERGENCY: Final = "emergency"
 """The target of routes for all emergency numbers."""
 _TARGET = re.compile(rf"\+[1-9][0-9]{{0,14}}|[0-9]{{3,{LONGEST_SHORT}}}|{EMERGENCY}")
+
+
+def is_target(text: str) -> bool:
+    """Whether a route may have this target: what the store holds is checked no further than that."""
+    return text == "all" or _TARGET.fullmatch(text) is not None
+
+
+def prefixes_of_short(number: str, settings: RoutingSettings) -> tuple[str, ...]:
+    """`Route.prefix` of the routes that serve a short number, those first that go first."""
+    return (number, EMERGENCY, "") if is_emergency(number, settings) else (number, "")
 
 
 class Route(Resource):
@@ -38,6 +49,8 @@ class Route(Resource):
     """What a minute costs the caller's customer, in millionths of the currency unit; 0 is free."""
     message_rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
     """What a text message costs the sender's customer, in millionths of the currency unit; 0 is free."""
+    short_prefix: bool = False
+    """Whether the provider's `tech_prefix` goes before short numbers too, emergency numbers included."""
     failover_codes: Codes | None = None
     stop_codes: Codes | None = None
     no_reply_timeout: Timer | None = None
@@ -47,7 +60,7 @@ class Route(Resource):
     @field_validator("target")
     @classmethod
     def _prefix(cls, target: str) -> str:
-        if target != "all" and not _TARGET.fullmatch(target):
+        if not is_target(target):
             problem = (
                 f"{target!r} is no target; write all, + and the first digits of the numbers, such as +44, "
                 f"a short number such as 911, or {EMERGENCY}"

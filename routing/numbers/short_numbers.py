@@ -1,7 +1,7 @@
 """Short numbers, which are dialled as they stand: emergency calls, directory enquiries, helplines, test calls."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import phonenumbers
 
@@ -10,8 +10,18 @@ from routing.settings import RoutingSettings
 
 LONGEST_SHORT: Final = 8
 """Digits."""
+ShortCost = Literal["", "toll_free", "standard", "premium"]
+"""What a call to a short number costs, as far as its plan tells; "" where it does not."""
+
 _ANYWHERE: Final = ("112", "911")
 _LONGEST_EMERGENCY: Final = 6
+
+
+_COSTS: Final[dict[int, ShortCost]] = {
+    phonenumbers.ShortNumberCost.TOLL_FREE: "toll_free",
+    phonenumbers.ShortNumberCost.STANDARD_RATE: "standard",
+    phonenumbers.ShortNumberCost.PREMIUM_RATE: "premium",
+}
 
 
 def short_digits(text: str) -> str:
@@ -37,6 +47,19 @@ def is_short(text: str, settings: RoutingSettings) -> bool:
     if len(text) > LONGEST_SHORT or not (text.isascii() and text.isdigit()):
         return False
     return text in settings.short_numbers or is_emergency(text, settings) or _in_plan(text, settings.default_country)
+
+
+def cost_of_short(text: str, settings: RoutingSettings) -> ShortCost:
+    """What a call to a short number costs. One that the settings alone list is in no plan, and costs whatever its route
+    says."""
+    return _cost(text, settings.default_country) if is_short(text, settings) else ""
+
+
+@lru_cache(maxsize=1024)
+def _cost(text: str, country: str) -> ShortCost:
+    if not country:
+        return ""
+    return _COSTS.get(phonenumbers.expected_cost_for_region(phonenumbers.parse(text, country), country), "")
 
 
 @lru_cache(maxsize=1024)

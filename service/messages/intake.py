@@ -32,6 +32,7 @@ from routing.hunt.outcome import relayed_answer
 from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import normalise_dialled
+from routing.numbers.short_numbers import is_emergency
 from service.caller_identity import caller_of, phone_of
 from service.intake import ASKED, Intake
 
@@ -74,7 +75,7 @@ class MessageIntake:
         if isinstance(verdict, Refuse):
             self._refuse(message, verdict, source, judged)
         elif isinstance(verdict, DialOut):
-            await self._relay(message, source, Address(type="tel", target=asked.number), phone)
+            await self._relay(message, source, Address(type="tel", target=verdict.target), phone)
         elif isinstance(verdict, RingExtension):
             extension = verdict.extension
             await self._relay(message, source, Address(type="extension", target=extension.name), phone, extension)
@@ -155,7 +156,8 @@ class MessageIntake:
     ) -> None:
         """A client's message goes through the providers, or to the phones of an extension, and it hears what the far
         end says."""
-        if phone is not None and not phone.max_calls and extension is None:
+        helped = destination.type == "tel" and is_emergency(destination.target, self._intake.routing)
+        if phone is not None and not phone.max_calls and extension is None and not helped:
             message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])
             self._tell(self._intake.log.warning, "phone_limit", message, status=403, user=phone.name, max_calls=0)
             return

@@ -167,6 +167,7 @@ routes = _resource(
     sa.Column("weight", sa.Integer, nullable=False, default=1),
     sa.Column("rate", sa.BigInteger, nullable=False, default=0),
     sa.Column("message_rate", sa.BigInteger, nullable=False, default=0),
+    sa.Column("short_prefix", sa.Boolean, nullable=False, default=False),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
     sa.Column("failover_codes", Json),
     sa.Column("stop_codes", Json),

@@ -128,7 +128,7 @@ def test_what_the_account_cannot_begin_to_pay_is_402(run: Run, path: str) -> Non
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"destinations": []}, "INVALID_REQUEST_PARAMETER", "destinations"),
-    ({"destinations": [{"type": "tel", "target": "112"}]}, "INVALID_NUMBER", "destinations[0].target"),
+    ({"destinations": [{"type": "tel", "target": "113"}]}, "INVALID_NUMBER", "destinations[0].target"),
     ({"destinations": [{"type": "tel", "target": "alice"}]}, "INVALID_REQUEST_PARAMETER", "destinations[0]"),
     ({"destinations": [{"type": "tel", "target": "${x}"}]}, "INVALID_REQUEST_PARAMETER", "destinations[0]"),
     ({"destinations": [{"type": "sip", "target": "a b"}]}, "INVALID_REQUEST_PARAMETER", "destinations[0]"),

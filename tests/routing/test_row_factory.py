@@ -132,6 +132,8 @@ def test_a_stored_route_gives_the_row_of_its_model(form: Callable[[UUID], Any], 
         {"target": "+4420", "priority": -3, "weight": 7, "rate": 12_000, "customer_id": OWNER, "enabled": False},
         {"failover_codes": [404, "5xx"], "stop_codes": [], "ring_timeout": 5.5, "name": "night"},
         {"no_reply_timeout": 2, "no_progress_timeout": 9},
+        {"target": "911", "short_prefix": True},
+        {"target": "emergency"},
     ):
         model = Route.model_validate({"provider_id": TRUNK, **values})
         columns = list(columns_of(model, ROUTE_COLUMNS, form))
@@ -140,6 +142,7 @@ def test_a_stored_route_gives_the_row_of_its_model(form: Callable[[UUID], Any], 
                 place = ROUTE_COLUMNS.index(name)
                 columns[place] = json.dumps(columns[place])
             columns[ROUTE_COLUMNS.index("enabled")] = int(model.enabled)
+            columns[ROUTE_COLUMNS.index("short_prefix")] = int(model.short_prefix)
         row = RowFactory().route_from(columns)
         assert row == RowFactory().route(model)
         assert row.id == model.id and row.enabled is model.enabled

@@ -90,6 +90,18 @@ def test_they_go_out_as_they_stand(worlds: Any, country: str, dialled: str) -> N
     assert f"<sip:{dialled}@" in invite.get("To")
 
 
+@pytest.mark.parametrize("dialled", ["911", "411", "4242"])
+def test_the_prefix_goes_before_them_where_the_route_says_so(worlds: Any, dialled: str) -> None:
+    routes = [{"target": "all", "provider": "trunk", "short_prefix": True}]
+    world = worlds(routes, tech_prefix="9#", tech_postfix="77@carrier.example", number_format="national")
+    world.phone(TRUNK)
+    call(world, dialled)
+    [invite] = heard(world)
+    assert invite.uri_text == f"sip:9%23{dialled}@carrier.example"
+    call(world, "+12125551234")
+    assert "sip:9%23212555123477@carrier.example" in [one.uri_text for one in heard(world)]
+
+
 @pytest.mark.parametrize("short", ["911", "411"])
 @pytest.mark.parametrize("written", ["{}%23", "{0[0]}-{0[1]}-{0[2]}", "{};phone-context=+1", "{};npdi", "({})"])
 def test_however_they_are_written(worlds: Any, short: str, written: str) -> None:
@@ -220,3 +232,66 @@ def test_a_phone_that_may_not_call_out_calls_for_help(worlds: Any) -> None:
             phone.invite(phone.credentials(challenge, "INVITE", uri, "lobby", "lobby", OFFER), OFFER, uri=uri)
         world.wait(0.3)
     assert [invite.uri_text for invite in heard(world)] == [f"sip:911@{TRUNK}"]
+
+
+# ---- texts
+
+
+def text(world: World, dialled: str, source: str = OFFICE) -> Phone:
+    sender = world.phone(source)
+    sender.call_id = f"text-{next(CALLS)}"
+    headers = "P-Asserted-Identity: <sip:+12125550100@x>\r\nContent-Type: text/plain\r\n"
+    sender.request("MESSAGE", headers, b"Hello", uri=f"sip:{dialled}@{ENGINE}")
+    world.wait(0.5)
+    return sender
+
+
+def texts(world: World, host: str = TRUNK) -> list[Request]:
+    """What a provider has been sent, without retransmissions."""
+    sent = world.network.nodes[host, 5060].requests("MESSAGE")
+    return list({request.call_id: request for request in sent}.values())
+
+
+@pytest.mark.parametrize("dialled", ["4242", "911", "988", "4-2-4-2", "4242%23", "4242;phone-context=+1"])
+def test_a_text_to_one_goes_out_as_a_call_does(worlds: Any, dialled: str) -> None:
+    world = worlds(tech_prefix="99", number_format="plain")
+    trunk = world.phone(TRUNK)
+    sender = text(world, dialled)
+    digits = dialled.replace("%23", "").partition(";")[0].replace("-", "")
+    [message] = texts(world)
+    assert message.uri_text == f"sip:{digits}@{TRUNK}" and message.body == b"Hello"
+    trunk.answer(message, 202)
+    world.wait(0.5)
+    assert sender.statuses("MESSAGE") == [202]
+
+
+def test_a_text_goes_by_the_route_of_the_short_number_and_its_prefix(worlds: Any) -> None:
+    world = worlds(
+        [
+            {"target": "all", "provider": "help"},
+            {"target": "4242", "provider": "trunk", "short_prefix": True},
+            {"target": "emergency", "provider": "help", "short_prefix": True},
+        ],
+        tech_prefix="99",
+    )
+    world.phone(TRUNK), world.phone(HELP)
+    text(world, "4242"), text(world, "911"), text(world, "988")
+    assert [one.uri_text for one in texts(world)] == [f"sip:994242@{TRUNK}"]
+    assert sorted(one.uri_text for one in texts(world, HELP)) == [f"sip:911@{HELP}", f"sip:988@{HELP}"]
+
+
+@pytest.mark.parametrize(("dialled", "status"), [("4243", 404), ("411", 404)])
+def test_a_text_to_what_is_none_is_for_nobody(worlds: Any, dialled: str, status: int) -> None:
+    world = worlds(country="DE")
+    world.phone(TRUNK)
+    assert text(world, dialled).statuses("MESSAGE")[-1] == status
+    assert not texts(world)
+
+
+@pytest.mark.parametrize("source", [GUEST, TRUNK])
+def test_strangers_and_trunks_text_no_short_number(worlds: Any, source: str) -> None:
+    world = worlds()
+    world.phone(TRUNK)
+    for dialled in ("4242", "911"):
+        assert text(world, dialled, source).statuses("MESSAGE")[-1] in (403, 404)
+    assert not texts(world)

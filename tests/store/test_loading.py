@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+import pytest
 import sqlalchemy as sa
 
 from routing.directory.customers import CustomerTerms
@@ -35,7 +36,7 @@ async def test_every_field_comes_back_as_it_was_saved(store_url: str) -> None:
     customer = uuid4()
     route = Route(
         id=uuid4(), customer_id=customer, name="n", detail="d", provider_id=provider.id, priority=-3, weight=0,
-        target="+4420", enabled=False, rate=12_345, failover_codes=[486], stop_codes=[], no_reply_timeout=0.5,
+        target="+4420", enabled=False, rate=12_345, short_prefix=True, failover_codes=[486], stop_codes=[], no_reply_timeout=0.5,
         no_progress_timeout=None, ring_timeout=9.0,
     )  # fmt: skip
     number = Number(
@@ -81,6 +82,21 @@ async def test_every_field_comes_back_as_it_was_saved(store_url: str) -> None:
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith(("tm_", "health_"))}
+
+
+@pytest.mark.parametrize("target", ["911", "116117", "emergency"])
+async def test_a_route_to_a_short_number_is_loaded(store_url: str, target: str) -> None:
+    provider = Provider(id=uuid4(), name="help", hostname="sip.example")
+    route = Route(id=uuid4(), provider_id=provider.id, target=target, short_prefix=True)
+    store = await Store.open(store_url)
+    try:
+        async with store.write() as transaction:
+            await add_provider(transaction, "help", id=provider.id, hostname="sip.example")
+            await add_route(transaction, **_settings(route.model_dump()))
+        (row,) = (await load(store, nothing_skipped)).routes
+        assert (row.target, row.short_prefix) == (target, True)
+    finally:
+        await store.close()
 
 
 async def test_what_is_deleted_and_routes_that_lead_nowhere_are_left_out(store_url: str) -> None:

@@ -16,12 +16,15 @@ from api.http.services import Services
 from api.models.destinations import leads_here
 from api.models.parties import Party
 from routing.access.admission import DialOut, client_of, judge
-from routing.directory.customers import CustomerTerms, barred, barred_sentence
+from routing.directory.customers import CustomerTerms, barred, barred_sentence, short_barred
 from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import RouteRow
 from routing.identifiers import NIL
+from routing.models.route import prefixes_of_short
 from routing.numbers.normalise import DialledNumber, normalise_dialled
+from routing.numbers.short_numbers import is_emergency, is_short, short_digits
+from routing.settings import RoutingSettings
 from store import rows
 from store.database import tables
 from store.resources.billing import account_of
@@ -42,7 +45,7 @@ async def require_dialled(services: Services, text: str, field: str) -> DialledN
     except NumberUnavailable as error:
         raise fault_in(field, "SERVICE_UNAVAILABLE", f"cannot be looked up: {error}", retry_after=1) from None
     asked = normalise_dialled(text, services.routing, calls.directory.numbers)
-    if asked.kind != "number":
+    if asked.kind != "number" and not is_short(short_digits(asked.text), services.routing):
         raise fault_in(field, "INVALID_NUMBER", f"{text} is no number; write it like +15551234567")
     return asked
 
@@ -79,7 +82,7 @@ async def require_message_rights(services: Services, owner: UUID, destinations: 
     for index, party in enumerate(destinations):
         number = await _foreign(services, terms, party, index)
         if number:
-            cost += first_rate(services.flows.calls.directory, number, terms.key, message=True) or 0
+            cost += first_rate(services.flows.calls.directory, number, terms.key, services.routing, message=True) or 0
     charging = services.flows.calls.accounts.charging
     if cost and charging is not None and charging.rated(owner):
         await _require_credit(services, owner, cost, "this")
@@ -121,7 +124,7 @@ async def _rate(services: Services, terms: CustomerTerms, party: Party, index: i
     number = await _foreign(services, terms, party, index)
     if not number:
         return 0
-    rate = first_rate(services.flows.calls.directory, number, terms.key)
+    rate = first_rate(services.flows.calls.directory, number, terms.key, services.routing)
     if rate is None:
         field = f"destinations[{index}].target"
         raise fault_in(field, "NO_ROUTE_AVAILABLE", f"no route leads to {number}; ask the platform for one")
@@ -137,22 +140,33 @@ async def _foreign(services: Services, terms: CustomerTerms, party: Party, index
     verdict = judge(directory, services.routing, source, await require_dialled(services, party.target, field))
     if not isinstance(verdict, DialOut):
         return ""
-    if why := barred(terms, verdict.target):
-        raise fault_in(field, _REFUSALS[why], barred_sentence(terms, verdict.target))
-    return verdict.target
+    target, short = verdict.target, None if verdict.target[:1] == "+" else services.routing
+    if why := barred(terms, target) if short is None else short_barred(terms, target, short):
+        raise fault_in(field, _REFUSALS[why], barred_sentence(terms, target, short))
+    return target
 
 
-def first_rate(directory: Directory, number: str, customer: int, *, message: bool = False) -> int | None:
+def first_rate(
+    directory: Directory, number: str, customer: int, settings: RoutingSettings, *, message: bool = False
+) -> int | None:
     """The rate of the route that a call, or a message, to a foreign number takes first; the least where several take
-    turns. None: there is no route with a provider that is switched on."""
+    turns. None: there is no route with a provider that is switched on. An emergency call is free."""
 
     def usable(row: RouteRow) -> bool:
         trunk = directory.trunk(row.provider)
         return row.enabled and trunk is not None and trunk.provider.enabled
 
-    for bucket in directory.routes.matches(number, customer):
+    short = number[:1] != "+"
+    buckets = (
+        directory.routes.matches_of(prefixes_of_short(number, settings), customer)
+        if short
+        else directory.routes.matches(number, customer)
+    )
+    for bucket in buckets:
         routes = [row for row in bucket if usable(row)]
         if routes:
+            if short and is_emergency(number, settings):
+                return 0
             rank = _rank(routes[0])
             return min(row.message_rate if message else row.rate for row in routes if _rank(row) == rank)
     return None

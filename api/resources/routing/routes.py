@@ -25,7 +25,7 @@ from store.database import tables
 from store.directory.mapping import route_of, route_row
 
 router = router_for("routes", "Which provider serves which numbers, in which order, at which rate; super admins only.")
-_TARGET = r"^(all|\+([1-79][0-9]{0,14}|8([0-8][0-9]{0,13})?|89([0-8][0-9]{0,12})?))$"
+_TARGET = r"^(all|emergency|[0-9]{3,8}|\+([1-79][0-9]{0,14}|8([0-8][0-9]{0,13})?|89([0-8][0-9]{0,12})?))$"
 _ROUTE: Fields = {
     "name": LINE,
     "detail": TEXT,
