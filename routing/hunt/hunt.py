@@ -116,9 +116,7 @@ class Hunt:
             terms = terms.overridden(route.overrides)
         provider, caller = trunk.provider, self.caller
         parameters = written(caller.number_parameters, provider.number_parameters)
-        request_uri = trunk.request_uri(
-            self.target, parameters, short_prefix=route is not None and route.short_prefix
-        )
+        request_uri = trunk.request_uri(self.target, parameters, short_prefix=route is not None and route.short_prefix)
         from_, headers = caller_headers(trunk, caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         headers += going_on(caller.carried, provider.pass_headers, headers)

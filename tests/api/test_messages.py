@@ -230,7 +230,7 @@ async def test_without_a_route_a_message_fails_and_says_so() -> None:
         ({"text": 7}, "INVALID_REQUEST_PARAMETER", "text"),
         ({"destinations": []}, "INVALID_REQUEST_PARAMETER", "destinations"),
         ({"destinations": [{"type": "agent", "target": "7"}]}, "INVALID_REQUEST_PARAMETER", "destinations[0].type"),
-        ({"destinations": [{"type": "tel", "target": "112"}]}, "INVALID_NUMBER", "destinations[0].target"),
+        ({"destinations": [{"type": "tel", "target": "113"}]}, "INVALID_NUMBER", "destinations[0].target"),
         ({"source": None}, "INVALID_REQUEST_PARAMETER", "source"),
     ],
 )

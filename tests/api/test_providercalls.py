@@ -128,7 +128,7 @@ def test_what_cannot_be_placed(run: Run) -> None:
                 "INVALID_REQUEST_PARAMETER",
                 "destinations[0].type",
             ),
-            ({"destinations": [{"type": "tel", "target": "112"}]}, "INVALID_NUMBER", "destinations[0].target"),
+            ({"destinations": [{"type": "tel", "target": "113"}]}, "INVALID_NUMBER", "destinations[0].target"),
             ({"anonymous": "perhaps"}, "INVALID_ANONYMOUS_VALUE", "anonymous"),
             ({"flow_id": str(UUID(int=7))}, "FLOW_NOT_FOUND", "flow_id"),
             ({"actions": [{"type": "answr"}]}, "INVALID_ACTION", "actions[0].type"),

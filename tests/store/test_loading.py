@@ -36,8 +36,8 @@ async def test_every_field_comes_back_as_it_was_saved(store_url: str) -> None:
     customer = uuid4()
     route = Route(
         id=uuid4(), customer_id=customer, name="n", detail="d", provider_id=provider.id, priority=-3, weight=0,
-        target="+4420", enabled=False, rate=12_345, short_prefix=True, failover_codes=[486], stop_codes=[], no_reply_timeout=0.5,
-        no_progress_timeout=None, ring_timeout=9.0,
+        target="+4420", enabled=False, rate=12_345, short_prefix=True, failover_codes=[486], stop_codes=[],
+        no_reply_timeout=0.5, no_progress_timeout=None, ring_timeout=9.0,
     )  # fmt: skip
     number = Number(
         id=uuid4(), customer_id=customer, number="+442079460123", status="suspended", call_flow_id=uuid4(),
