@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
-from config.messages import fields_at, sentence
+from config.messages import sentence
 from config.references import dangling_references
 from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
@@ -29,7 +29,8 @@ from routing.models.extension import DeclaredExtension
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
-from routing.numbers.short_numbers import is_emergency
+from routing.models.sentences import fields_at
+from routing.numbers.short_numbers import emergency_name
 from routing.settings import RoutingSettings
 
 # Fields whose values no message repeats, even where they stand in the file itself.
@@ -334,11 +335,10 @@ def _emergency_names(configuration: Configuration) -> Iterator[tuple[FieldPath, 
     extensions = configuration.resources.extensions
     listed = len(extensions) - len(configuration.settings.sip.users)
     for index, extension in enumerate(extensions):
-        if is_emergency(extension.name, terms):
+        if problem := emergency_name(extension.name, terms):
             older = ("sip", "users", index - listed, "username")
             place = ("extensions", index, "name") if index < listed else older
-            problem = f"{extension.name} is an emergency number: who dials it does not reach this extension"
-            yield place, f"{problem}; choose another name"
+            yield place, problem
 
 
 def _unnamed(settings: Settings, providers: list[Provider], beside: Path) -> Iterator[tuple[FieldPath, str]]:

@@ -1,14 +1,11 @@
 """pydantic's errors of a configuration file as sentences: what is wrong, and what to do about it."""
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from collections.abc import Sequence
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from flows import faults as flow_faults
+from routing.models.sentences import field_meant
 
 
 def sentence(error: ErrorDetails, known: Sequence[str]) -> str:
@@ -30,40 +27,12 @@ def sentence(error: ErrorDetails, known: Sequence[str]) -> str:
 
 def unknown(name: str, known: Sequence[str]) -> str:
     """What to say about a setting that does not exist, given those that do."""
-    key, colon, _ = name.partition(":")
-    if colon and key in known:  # {name:alice} is one key to YAML
-        return f"a space is missing behind {key}:; put one there"
-    close = get_close_matches(name, known, n=1)
-    if close:
-        return f"unknown setting; did you mean {close[0]}?"
+    meant = field_meant(name, known)
+    if meant and name.startswith(f"{meant}:"):  # {name:alice} is one key to YAML
+        return f"a space is missing behind {meant}:; put one there"
+    if meant:
+        return f"unknown setting; did you mean {meant}?"
     return f"unknown setting; remove it, or use one of: {', '.join(known)}" if known else "unknown setting; remove it"
-
-
-def fields_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
-    """The field names of the model that holds `location`'s last key; [] where that is no model."""
-    current: Any = model
-    for key in list(location)[:-1]:
-        current = _member(current, key)
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
-
-
-def _member(annotation: Any, key: str | int) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        info = annotation.model_fields.get(str(key))
-        return _bare(info.annotation) if info else None
-    if get_origin(annotation) in (list, tuple, dict):
-        return _bare(get_args(annotation)[-1])
-    return None
-
-
-def _bare(annotation: Any) -> Any:
-    """The annotation without Annotated and without `| None`."""
-    if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        members = [member for member in get_args(annotation) if member is not type(None)]
-        return _bare(members[0]) if len(members) == 1 else None
-    return annotation
 
 
 def _plain(value: object) -> object:

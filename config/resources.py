@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from config.extensions import check_caller_ids, doubtful, gather
 from config.faults import FieldPath
-from config.messages import fields_at, sentence
+from config.messages import sentence
 from config.settings import SipUser
 from flows.actions import ACTIONS
-from flows.faults import FlowError, described
+from flows.faults import FlowError, described_shape
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
@@ -27,6 +27,7 @@ from routing.models.extension import DeclaredExtension
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
+from routing.models.sentences import fields_at
 
 LISTS = ("providers", "routes", "numbers", "flows", "extensions", "agents", "queues", "conferences")
 
@@ -147,11 +148,11 @@ class _Reading:
 
     def _mappings(self, section: str, entries: Any) -> dict[int, dict[str, Any]]:
         if not isinstance(entries, list):
-            self._fault((section,), f"must be a list, and is {described(entries)}; begin each entry with a dash")
+            self._fault((section,), f"must be a list, and is {described_shape(entries)}; begin each entry with a dash")
             return {}
         for index, entry in enumerate(entries):
             if not isinstance(entry, dict):
-                problem = f"must be a mapping, and is {described(entry)}; write it as {{name: value, …}}"
+                problem = f"must be a mapping, and is {described_shape(entry)}; write it as {{name: value, …}}"
                 self._fault((section, index), problem)
         return {index: entry for index, entry in enumerate(entries) if isinstance(entry, dict)}
 

@@ -14,6 +14,7 @@ import yaml
 from config.faults import ConfigurationError, Fault, FieldPath
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_NAMED = re.compile(r"(alias|anchor|tag handle) '[^']*'")  # a password may begin with * or !
 _BARE_HASH = re.compile(r"[\[{].*(?:[:,]\s+|\[\s*)#")  # where a value should begin, within brackets
 
 
@@ -78,6 +79,7 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
             what = ", ".join(part for part in (error.context, error.problem) if part)
+            what = _NAMED.sub(r"\1", what)
             problem = f"not valid YAML: {what}; {_advice(text, line, str(error.problem))}"
             raise ConfigurationError([Fault(f"{name}:{line}", (), problem, line)]) from None
         except yaml.reader.ReaderError as error:
@@ -174,7 +176,9 @@ class _Reader:
             case "float" if re.fullmatch(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", node.value):
                 return float(node.value)
             case _:
-                self._fault(node, path, f"the YAML tag {node.tag!r} is not understood here; write a plain value")
+                self._fault(
+                    node, path, "a YAML tag is not understood here; write a plain value, in quotes if it begins with !"
+                )
                 return None
 
     def _fault(self, node: yaml.Node, path: FieldPath, problem: str) -> None:

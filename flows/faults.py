@@ -1,11 +1,12 @@
 """Faults of a flow, for its author: which flow, which action, which field, and what to do."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic_core import ErrorDetails
 
-from routing.models.sentences import EMPTY, SENTENCES, wanted_type
+from routing.models.sentences import EMPTY, SENTENCES, field_meant, shown_key, wanted_type
 
 _SENTENCES = {
     **SENTENCES,
@@ -29,7 +30,11 @@ _ADVICE = {
     "datetime_": "write it as 2026-01-31T12:00:00Z",
 }
 
+_KEY_AND_VALUE = re.compile(r"[:=](?!//)")
+
 FieldPath = tuple[str | int, ...]
+SUGGESTING = 20
+"""Faults of one document that are worth a look for what was meant, which takes a while."""
 
 
 @dataclass(slots=True)
@@ -74,10 +79,13 @@ class ActionError(Exception):
 
 
 def format_path(path: Sequence[str | int]) -> str:
-    """`("option", "destinations", 0, "target")` as `option.destinations[0].target`."""
+    """`("option", "destinations", 0, "target")` as `option.destinations[0].target`; see `shown_key`."""
     text = ""
     for key in path:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += f".{shown_key(key)}" if text else shown_key(key)
     return text
 
 
@@ -101,11 +109,20 @@ def described(value: object) -> str:
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "something else"
 
 
-def sentence(error: ErrorDetails, kind: str, known: Sequence[str]) -> str:
-    """One pydantic error in words. `kind` is what the fields belong to ("connect"), `known` the fields there are."""
+def described_shape(value: object) -> str:
+    """What stands where a list or an object should, in the author's words: a text may be keys with their values, all in
+    one for want of a space, and is not repeated then."""
+    return "a text" if isinstance(value, str) and _KEY_AND_VALUE.search(value) else described(value)
+
+
+def sentence(error: ErrorDetails, kind: str, known: Sequence[str], *, earlier: int = 0) -> str:
+    """One pydantic error in words. `kind` is what the fields belong to ("connect"), `known` the fields there are;
+    `earlier` faults have been told already: a like name is looked for only while they are few."""
     error_type = error["type"]
     value = error.get("input")
     if error_type == "extra_forbidden":
+        if earlier < SUGGESTING and (meant := field_meant(str(error["loc"][-1]), known)):
+            return f"is not known to {kind}; did you mean {meant}?"
         options = f"use one of: {', '.join(known)}" if known else f"{kind} has none"
         return f"is not known to {kind}; remove it ({options})"
     if error_type == "value_error":
@@ -116,5 +133,6 @@ def sentence(error: ErrorDetails, kind: str, known: Sequence[str]) -> str:
         return _SENTENCES[error_type].format_map(error.get("ctx", {}))
     beginning, what = wanted_type(error_type)
     if beginning:
-        return f"must be {what}, and is {described(value)}; {_ADVICE[beginning]}"
+        found = described_shape(value) if beginning in ("list_", "dict_", "model_") else described(value)
+        return f"must be {what}, and is {found}; {_ADVICE[beginning]}"
     return f"{printable(error['msg'], 200)}; correct it"

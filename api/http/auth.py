@@ -20,6 +20,7 @@ from api.http.passwords import has_password
 from api.http.services import Services, Use
 from api.http.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
 from flows.faults import printable
+from routing.models.sentences import shown_key
 from store.database.tables import accesskeys, agents, customers
 
 Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]
@@ -260,11 +261,11 @@ def refuse_unknown_parameters(request: Request) -> None:
         known = _KNOWN[route.endpoint] = frozenset(_query_names(route.dependant)) | {"token", "accesskey"}
     for name, value in request.query_params.multi_items():
         if "\x00" in value:  # PostgreSQL would fail at it
-            raise fault_in(printable(name), "INVALID_REQUEST_PARAMETER", "holds a NUL character; remove it")
+            raise fault_in(printable(shown_key(name)), "INVALID_REQUEST_PARAMETER", "holds a NUL character; remove it")
         if name not in known:
             choices = ", ".join(sorted(known - {"token", "accesskey"})) or "none"
             problem = f"is no parameter that is known here; there are: {choices}"
-            raise fault_in(printable(name), "INVALID_REQUEST_PARAMETER", problem)
+            raise fault_in(printable(shown_key(name)), "INVALID_REQUEST_PARAMETER", problem)
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

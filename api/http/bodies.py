@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from api.http.errors import MOST_FAULTS, ApiError, Unreadable, invalid
 from flows.faults import printable
+from routing.models.sentences import shown_key
 
 BASE: Final = "/v1.0"
 """What the paths of all operations begin with but those of health."""
@@ -77,7 +78,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise _unreadable(f'has the key "{printable(twice)}" twice in one object; keep one of them')
+        raise _unreadable(f'has the key "{printable(shown_key(twice))}" twice in one object; keep one of them')
     return made
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
@@ -18,8 +19,10 @@ from api.http.exchange import exchange_of
 from api.http.messages import sentence
 from api.http.methods import Methods
 from engine.rate_limit import RateLimit
+from flows.faults import format_path
 from routing.errors import RoutingError
 from routing.models.fields import reason_of
+from routing.models.sentences import fields_at
 from store.database.engines import reason, senseless
 from store.database.errors import StoreError
 from store.resources.billing import InsufficientBalance
@@ -292,7 +295,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
-        return respond(request, invalid(error.errors()))
+        return respond(request, invalid(error.errors(), body_model(request.scope.get("route"))))
 
     @app.exception_handler(AnyHTTPException)
     async def _http(request: Request, error: AnyHTTPException) -> Response:
@@ -327,9 +330,18 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
         return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
 
 
-def invalid(errors: Sequence[Any]) -> ApiError:
-    """What pydantic found, as one error: its reason is the first fault's, `details` has all of them."""
-    details = [_violation(error) for error in errors[:MOST_FAULTS]]
+def body_model(route: object) -> type[BaseModel] | None:
+    """What an operation takes as its body; None where it takes none, or one of several."""
+    if not isinstance(route, APIRoute) or route.body_field is None:
+        return None
+    kind = route.body_field.field_info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def invalid(errors: Sequence[Any], model: type[BaseModel] | None = None) -> ApiError:
+    """What pydantic found, as one error: its reason is the first fault's, `details` has all of them. `model` is what
+    the body should have been: it has the names that may have been meant."""
+    details = [_violation(error, model) for error in errors[:MOST_FAULTS]]
     first = details[0]
     if first.reason == "INVALID_JSON_BODY":
         return ApiError(first.reason, first.message)
@@ -338,11 +350,9 @@ def invalid(errors: Sequence[Any]) -> ApiError:
     return ApiError(first.reason, message, details=details, status=status)
 
 
-def _violation(error: ErrorDetails) -> Violation:
+def _violation(error: ErrorDetails, model: type[BaseModel] | None) -> Violation:
     source, *place = error["loc"] or ("body",)
-    field = ""
-    for step in place:
-        field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else str(step)
+    field = format_path(place)
     kind = error["type"]
     if kind == "json_invalid" or (source == "body" and not place and kind in ("model_attributes_type", "dict_type")):
         problem = "the body is no JSON object; send one with Content-Type: application/json"
@@ -352,4 +362,5 @@ def _violation(error: ErrorDetails) -> Violation:
         reason = "INVALID_ID"
     elif kind == "missing" and not place:
         return Violation(field="", reason="INVALID_JSON_BODY", message="the body is missing; send a JSON object")
-    return Violation(field=field, reason=reason, message=sentence(error))
+    known = fields_at(model, place) if model and source == "body" and kind == "extra_forbidden" else ()
+    return Violation(field=field, reason=reason, message=sentence(error, known))

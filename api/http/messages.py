@@ -1,11 +1,11 @@
 """What pydantic finds, in words that say what is wanted: it speaks of patterns, inputs and types of Python."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from routing.models.sentences import EMPTY, SENTENCES, wanted_type
+from routing.models.sentences import EMPTY, SENTENCES, field_meant, wanted_type
 
 _SENTENCES: Mapping[str, str] = {
     **SENTENCES,
@@ -43,9 +43,12 @@ def explained(pattern: str, problem: str) -> str:
     return pattern
 
 
-def sentence(error: ErrorDetails) -> str:
-    """What is wrong with a field and what to do about it. No value is repeated: it may be a secret."""
+def sentence(error: ErrorDetails, known: Sequence[str] = ()) -> str:
+    """What is wrong with a field and what to do about it; `known` are the names where there is none of this one. No
+    value is repeated: it may be a secret."""
     kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden" and (meant := field_meant(str(error["loc"][-1]), known)):
+        return f"is not known here; did you mean {meant}?"
     if kind.isupper():  # our own: its type is the reason, its message a sentence
         return error["msg"]
     if kind == "value_error":

@@ -180,7 +180,7 @@ def read_flow(
 def _faults(document: object, error: ValidationError, title: str) -> Iterator[Fault]:
     fields = document if isinstance(document, Mapping) else {}
     name = fields.get("name") or title or fields.get("id") or ""
-    for details in error.errors():
+    for earlier, details in enumerate(error.errors()):
         inner = details.get("ctx", {}).get("error")
         if isinstance(inner, FlowError):
             yield from inner.faults
@@ -188,7 +188,8 @@ def _faults(document: object, error: ValidationError, title: str) -> Iterator[Fa
         path = details["loc"]
         index, action_id, action_type = _action_at(fields, path)
         kind, model = ("an action", Action) if index is not None else ("a flow", Flow)
-        yield Fault(str(name), index, action_id, action_type, path, sentence(details, kind, list(model.model_fields)))
+        problem = sentence(details, kind, list(model.model_fields), earlier=earlier)
+        yield Fault(str(name), index, action_id, action_type, path, problem)
 
 
 def _action_at(fields: Mapping[Any, Any], path: tuple[str | int, ...]) -> tuple[int | None, str, str]:

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from flows.faults import Fault, FieldPath, printable, sentence
+from flows.faults import SUGGESTING, Fault, FieldPath, printable, sentence
 from flows.language.options import NO_OPTIONS, Options
 from flows.language.program import Medium
 from flows.language.registry import Actions, ActionType
 
 _MAX_DEPTH = 64
-_SUGGESTING = 20
-"""Faults of a flow that are compared with what could have been meant: a flow that is nothing but faults costs time."""
 
 
 class Part(NamedTuple):
@@ -107,16 +105,14 @@ def _options(check: _Check, index: int, medium: Medium) -> Options:
     except ValidationError as error:
         for details in error.errors():
             known = _known_fields(kind.options, details["loc"])
-            problem = sentence(details, part.type, known)
-            if details["type"] == "extra_forbidden" and (meant := _meant(check, str(details["loc"][-1]), known)):
-                problem = f"is not known to {part.type}; {meant}"
+            problem = sentence(details, part.type, known, earlier=len(check.faults))
             check.fault(index, ("option", *details["loc"]), problem)
         return NO_OPTIONS
 
 
 def _meant(check: _Check, name: str, known: Iterable[str]) -> str:
     """The question whether something with a like name was meant; "" where there is none, or there are faults enough."""
-    close = get_close_matches(name, known, n=1) if len(check.faults) < _SUGGESTING else []
+    close = get_close_matches(name, known, n=1) if len(check.faults) < SUGGESTING else []
     return f"did you mean {close[0]}?" if close else ""
 
 

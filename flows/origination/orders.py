@@ -66,9 +66,9 @@ def read_order(model: type[Order], document: Mapping[str, Any], kind: str) -> Or
         return model.model_validate(document)
     except ValidationError as error:
         lines = []
-        for details in error.errors():
+        for earlier, details in enumerate(error.errors()):
             place = format_path(details["loc"])
-            text = sentence(details, kind, list(model.model_fields))
+            text = sentence(details, kind, list(model.model_fields), earlier=earlier)
             lines.append(f"{place}: {text}" if place else text)
         raise OrderError("INVALID_REQUEST_PARAMETER", "\n".join(lines)) from None
 

@@ -4,8 +4,13 @@ What only one of them says is in its own module: `flows.faults`, which `config.m
 `api.http.messages`.
 """
 
-from collections.abc import Mapping
-from typing import Final
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel
 
 SENTENCES: Final[Mapping[str, str]] = {
     "missing": "is missing; add it",
@@ -42,3 +47,56 @@ def wanted_type(error_type: str) -> tuple[str, str]:
         if error_type.startswith(beginning):
             return beginning, words
     return "", ""
+
+
+_BEFORE_VALUE: Final = re.compile(r"[:=](?=.)", re.DOTALL)
+_LONGEST: Final = 64  # characters of a key that are worth a comparison
+_SECRETS: Final = ("password", "secret", "token", "key", "admin_key")
+
+
+def shown_key(key: str) -> str:
+    """A key as messages show it: a value that ran into it is left out.
+
+    `{name: alice, password:hush}` has the key `password:hush` to YAML, and whoever reads the message may not be the one
+    that the password is for. What the key is called does not matter: a misspelt one holds the same secret.
+    """
+    if end := _BEFORE_VALUE.search(key):
+        return f"{key[: end.end()]}(hidden)"
+    word, space, _ = key.partition(" ")
+    secret = space and get_close_matches(word[:_LONGEST].lower(), _SECRETS, n=1, cutoff=0.8)
+    return f"{word} (hidden)" if secret else key
+
+
+def field_meant(key: str, known: Iterable[str]) -> str:
+    """The field that a key which does not exist was probably meant to be; "" for none."""
+    word = re.split(r"[\s:=]", key[:_LONGEST], maxsplit=1)[0]
+    known = list(known)
+    exact = [name for name in known if name == word]
+    return next(iter(exact or get_close_matches(word, known, n=1)), "")
+
+
+def fields_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
+    """The field names of the model that holds `location`'s last key; [] where that is no model."""
+    current: Any = model
+    for key in list(location)[:-1]:
+        current = _member(current, key)
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _member(annotation: Any, key: str | int) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        info = annotation.model_fields.get(str(key))
+        return _bare(info.annotation) if info else None
+    if get_origin(annotation) in (list, tuple, dict):
+        return _bare(get_args(annotation)[-1])
+    return None
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without Annotated and without `| None`."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        return _bare(members[0]) if len(members) == 1 else None
+    return annotation

@@ -41,6 +41,13 @@ def is_emergency(text: str, settings: RoutingSettings) -> bool:
     return _is_emergency(text, country) if country else text in _ANYWHERE
 
 
+def emergency_name(name: str, settings: RoutingSettings) -> str:
+    """What is wrong with a name of an extension that is an emergency number; "" where it is none."""
+    if not is_emergency(name, settings):
+        return ""
+    return f"{name} is an emergency number: who dials it does not reach this extension; choose another name"
+
+
 def is_short(text: str, settings: RoutingSettings) -> bool:
     """Whether what was dialled goes out as it stands: an emergency number, one that the settings list, or one of the
     default country's plan."""

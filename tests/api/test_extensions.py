@@ -20,6 +20,7 @@ from tests.api.conftest import Api, Client
 PATH = "/v1.0/extensions"
 PASSWORD = "a long password"
 NUMBER = "+15551234567"
+JSON = {"Content-Type": "application/json"}
 
 
 async def number_of(api: Api, client: Client, number: str = NUMBER, **values: Any) -> Any:
@@ -296,3 +297,36 @@ async def test_the_phones_of_one_that_is_gone_are_not_shown_to_who_has_its_name(
     again = await mine.post(PATH, {"name": "alice", "password": PASSWORD})
     assert (again["registered"], again["contacts"]) == (False, [])
     assert (await mine.get(f"{PATH}/{again['id']}"))["contacts"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "message"),
+    [
+        ({"pasword": "hush"}, "pasword", "is not known here; did you mean password?"),
+        ({"password:hush": ""}, "password:(hidden)", "is not known here; did you mean password?"),
+        ({"pin:hush": ""}, "pin:(hidden)", "is not known here; remove it"),
+    ],
+)
+async def test_a_name_that_is_like_a_fields_is_asked_after_and_shows_no_value(
+    api: Api, given: Any, field: str, message: str
+) -> None:
+    mine = await api.client()
+    error = await mine.post(PATH, {"name": "alice", "password": PASSWORD} | given, 400)
+    assert (error["details"][0]["field"], error["details"][0]["message"]) == (field, message)
+    assert "hush" not in json.dumps(error)
+
+
+async def test_a_key_twice_shows_no_value(api: Api) -> None:
+    mine = await api.client()
+    error = await mine.ask("POST", PATH, 400, content=b'{"password:hush": 1, "password:hush": 2}', headers=JSON)
+    assert "password:(hidden)" in error["message"]
+    assert "hush" not in json.dumps(error)
+
+
+@pytest.mark.parametrize("name", ["112", "911"])
+async def test_none_is_called_like_an_emergency_number(api: Api, name: str) -> None:
+    mine = await api.client()
+    error = await mine.post(PATH, {"name": name, "password": PASSWORD}, 400)
+    assert error["details"][0]["field"] == "name"
+    assert "is an emergency number" in error["message"]
+    await mine.post(PATH, {"name": "101", "password": PASSWORD})

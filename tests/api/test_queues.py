@@ -30,7 +30,7 @@ async def test_unknown_fields_and_parameters_are_refused(api: Api) -> None:
     admin = await api.client()
     error = await admin.post("/v1.0/queues", {"nmae": "x"}, 400)
     assert error["details"] == [
-        {"field": "nmae", "reason": "INVALID_REQUEST_PARAMETER", "message": "is not known here; remove it"}
+        {"field": "nmae", "reason": "INVALID_REQUEST_PARAMETER", "message": "is not known here; did you mean name?"}
     ]
     assert (await admin.get("/v1.0/queues", 400, nmae="x"))["reason"] == "INVALID_REQUEST_PARAMETER"
 

@@ -186,6 +186,65 @@ def test_a_space_that_is_missing_behind_a_colon_is_named(tmp_path: Path) -> None
     assert not [line for line in said if "use one of" in line]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "extensions: [{name: alice, password:hush}]",
+            "extensions[0].password:(hidden): a space is missing behind pass",
+        ),
+        (
+            "extensions: [{name: alice, pasword:hush}]",
+            "extensions[0].pasword:(hidden): unknown setting; did you mean pa",
+        ),
+        ("extensions: [{name: alice, pin:hush}]", "extensions[0].pin:(hidden): unknown setting; remove it"),
+        (
+            "extensions: [{name: alice, password=hush}]",
+            "extensions[0].password=(hidden): unknown setting; did you mean",
+        ),
+        (
+            "extensions: [{name: alice, password hush}]",
+            "extensions[0].password (hidden): unknown setting; did you mean",
+        ),
+        (
+            "extensions: [{name: alice, password:hush: , password:hush: }]",
+            "extensions[0].password:(hidden): given twice",
+        ),
+        ("extensions:\n  - name:alice\n    password:hush", "extensions[0]: must be a mapping, and is a text"),
+        ("extensions: password:hush", "extensions: must be a list, and is a text"),
+        ("sip: {users: [username:bob password:hush]}", "sip.users[0]: must be an object, and is a text"),
+        ("sip: password:hush", "sip: must be an object, and is a text"),
+        ("providers: [{name: a, hostname: 192.0.2.1, tls: {password:hush}}]", ".tls.password:(hidden): "),
+        ("api: {admin_key:hush}", "api.admin_key:(hidden): "),
+        (
+            "flows: [{name: a, actions: [{type: answer, option: {password:hush}}]}]",
+            "option.password:(hidden): is not kno",
+        ),
+        (
+            "flows: [{name: a, password:hush, actions: [{type: answer}]}]",
+            "password:(hidden): is not known to a flow; remo",
+        ),
+        ("extensions: [{name: alice, password: *hush}]", "not valid YAML: found undefined alias"),
+        ("extensions: [{name: alice, password: !hush }]", "extensions[0].password: a YAML tag is not understood here"),
+        (
+            "extensions: [{name: alice, password: !hush!x }]",
+            "not valid YAML: while parsing a node, found undefined tag",
+        ),
+    ],
+)
+def test_a_value_that_ran_into_its_key_is_not_repeated(tmp_path: Path, text: str, said: str) -> None:
+    lines = faults(tmp_path, text)
+    assert [line for line in lines if said in line], lines
+    assert "hush" not in "".join(lines)
+
+
+def test_nor_is_one_that_a_variable_brings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, "{}", TRUNKLINE_EXTENSIONS='[{"name": "alice", "password:hush": ""}]')
+    assert "extensions[0].password:(hidden): " in str(refused.value)
+    assert "hush" not in str(refused.value)
+
+
 def test_without_a_password_nobody_logs_in(tmp_path: Path) -> None:
     (alice,) = extensions_of(read(tmp_path, "extensions: [{name: alice}]\n"))
     assert dict(alice.ha1) == {}

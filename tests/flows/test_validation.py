@@ -192,7 +192,11 @@ SENTENCES = [
     (["answer"], "flow \"f\", action 1: must be an object, and is 'answer'; write it as {name: value}"),
     (
         [{"type": "answer", "options": {}}],
-        'flow "f", action 1 (answer): options: is not known to an action; remove it '
+        'flow "f", action 1 (answer): options: is not known to an action; did you mean option?',
+    ),
+    (
+        [{"type": "answer", "colour": {}}],
+        'flow "f", action 1 (answer): colour: is not known to an action; remove it '
         "(use one of: id, next_id, type, option)",
     ),
     ([], 'flow "f": actions: must not be empty; add an entry'),

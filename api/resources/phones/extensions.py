@@ -36,6 +36,7 @@ from routing.models.extension import (
     weak_password,
 )
 from routing.models.extension import Extension as Model
+from routing.numbers.short_numbers import emergency_name
 from store import rows
 from store.database import tables
 from store.resources import extensions
@@ -165,6 +166,8 @@ async def create_extension(services: Use, caller: Who, body: ExtensionCreate) ->
     """Create an extension."""
     owner = caller.owner(body.customer_id)
     model = checked(Model, body.model_dump(exclude={"password", "customer_id"}))
+    if problem := emergency_name(model.name, services.routing):
+        raise fault_in("name", "INVALID_REQUEST_PARAMETER", problem)
     values = model.model_dump(exclude=_MADE_HERE) | {"customer_id": owner}
     values |= _login(services, model.name, body.password)
     try:
