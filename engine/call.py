@@ -270,7 +270,7 @@ class Call(Party):
         body = response.body if with_body and offered else b""
         if body:
             session.speak_for(far_end, self.agent.now())
-        if body == session.last_body:
+        if body and session.has_described(body):
             body = b""
         if not body and self._rang:
             return

@@ -144,7 +144,7 @@ def accept(ours: bytes, theirs: bytes) -> Agreed:
         if media.protocol.upper() != offered.protocol:
             raise NotAcceptable(f"{offered.protocol} was offered and another profile answered")
         if not description.address_of(media):
-            raise NotAcceptable("audio without a c= line", 400)
+            raise NotAcceptable("audio without a usable c= line")
         # RFC 3264 §6.1: each side is sent its own numbers.
         pairs = [
             (mine.payload_type, codec) for codec in media.codecs() for mine in offered.codecs() if mine.matches(codec)

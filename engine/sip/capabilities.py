@@ -1,6 +1,7 @@
 """What every endpoint understands, as it says in Supported and Accept, and which bodies it cannot read."""
 
 from engine.sip.message.message import Request, Response
+from engine.sip.sdp.fault import find_fault
 
 SUPPORTED = frozenset({"100rel", "timer", "norefersub", "replaces"})
 SDP_TYPE = "Content-Type: application/sdp\r\n"
@@ -27,6 +28,20 @@ def unreadable(request: Request) -> str:
     if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
         return "Accept-Encoding: identity\r\n"
     return ""
+
+
+def refused_offer(request: Request) -> tuple[int, str] | None:
+    """Why an INVITE or UPDATE is refused for its body: status and header lines; None where it is not."""
+    if lines := unreadable(request):
+        return 415, lines
+    fault = find_fault(request.body) if request.body else None
+    return None if fault is None else (fault.status, f'Warning: 399 trunkline "{fault.words}"\r\n')
+
+
+def drop_unusable(message: Request | Response) -> None:
+    """Take the description out of a message that cannot be refused, where nobody could use it."""
+    if message.body and find_fault(message.body) is not None:
+        message.body = b""
 
 
 def _squeezed(text: str) -> str:

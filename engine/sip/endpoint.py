@@ -16,7 +16,7 @@ from engine.sip.dialog.session import Session
 from engine.sip.flow import SECURE, Flow, is_sips
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import METHODS, Request, Response, response_to
-from engine.sip.message.multipart import SDP, open_body
+from engine.sip.message.multipart import SDP, UNREFUSED, open_body
 from engine.sip.message.parsing import BadMessage, parse, parse_whole
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
@@ -150,7 +150,7 @@ class Endpoint(Core):
             open_body(message)
         except ParseError as error:
             message.body = b""
-            if isinstance(message, Request) and message.method != "ACK":
+            if isinstance(message, Request) and message.method not in UNREFUSED:
                 raise BadMessage(str(error), error.status, message) from None
 
     def _unwanted(self, request: Request, flow: Flow) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from engine.call import Call, NotAcceptable
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent, to_callee
-from tests.simulation.peer import ANSWER, OFFER, Peer
+from tests.simulation.peer import ANSWER, OFFER, Peer, content
 
 THEIRS = OFFER.replace(b"10.0.0.1", CALLER.encode())
 FAR = ANSWER.replace(b"10.0.0.2", CALLEE.encode())
@@ -60,7 +60,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def test_the_callers_media_is_sent_to_the_far_end(world: World) -> None:
     assert len(world.b.requests("ACK")) == 1
     invite = world.a.requests("INVITE")[0]
-    assert invite.body == FAR
+    assert content(invite.body) == content(FAR)
     world.a.answer(invite, 200, body=THEIRS)
     world.network.run(0.1)
     assert len(world.a.requests("ACK")) == 1
@@ -76,7 +76,7 @@ def test_the_far_end_learns_of_a_caller_that_answers_from_elsewhere(world: World
     world.a.answer(world.a.requests("INVITE")[0], 200, body=ELSEWHERE)
     world.network.run(0.1)
     again = world.b.requests("INVITE")[-1]
-    assert again.body == ELSEWHERE
+    assert content(again.body) == content(ELSEWHERE)
     world.b.answer(again, 200, body=FAR)
     assert len(world.b.requests("ACK")) == 2
     world.b.request("BYE")
@@ -89,7 +89,7 @@ def test_glare_while_the_media_moves_is_retried(world: World) -> None:
     world.a.answer(world.a.requests("INVITE")[0], 491)
     world.network.run(2.1)
     again = world.a.requests("INVITE")[-1]
-    assert again.cseq == world.a.requests("INVITE")[0].cseq + 1 and again.body == FAR
+    assert again.cseq == world.a.requests("INVITE")[0].cseq + 1 and content(again.body) == content(FAR)
 
 
 def test_after_the_far_end_has_left_our_own_media_comes_back_by_reinvite(world: World) -> None:

@@ -118,6 +118,6 @@ def test_a_later_offer_is_refused_with_its_reason_too(monkeypatch: pytest.Monkey
     peer.request(method, body=head + b"m=audio 4000 RTP/AVP 0\r\n")
     network.run(0.02)
     final = peer.final(method)
-    assert (final.status, final.get("Warning")) == (400, '399 trunkline "audio without a c= line"')
+    assert (final.status, final.get("Warning")) == (488, '399 trunkline "a stream without a usable c= line"')
     peer.request("BYE")
     network.run(0.1)

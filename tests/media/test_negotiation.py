@@ -137,7 +137,7 @@ def test_the_memo_is_bounded_and_forgets_the_oldest() -> None:
         (description("m=audio 4000 RTP/SAVP 0"), 488),
         (description("m=audio 4000 RTP/AVP 18"), 488),
         (description("m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"), 488),
-        (b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", 400),
+        (b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", 488),
         (b"v=0\r\no=- 1 1 IN IP4\r\n", 400),
     ],
 )
@@ -259,7 +259,7 @@ def test_nor_does_one_go_on_with_an_offer_that_says_nothing_of_it(lines: tuple[s
         (description("m=audio 0 RTP/AVP 0"), 488),
         (description("m=audio 4000 RTP/AVP 18"), 488),
         (description("m=audio 4000 RTP/SAVP 0"), 488),
-        (b"v=0\r\nm=audio 4000 RTP/AVP 0\r\n", 400),
+        (b"v=0\r\nm=audio 4000 RTP/AVP 0\r\n", 488),
     ],
 )
 def test_an_answer_that_agrees_on_nothing(answer: bytes, status: int) -> None:

@@ -1,5 +1,7 @@
 """A peer that says exactly what a test lets it say, and keeps what it hears: no transactions, no timers."""
 
+import re
+
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.flow import Flow
@@ -10,6 +12,11 @@ from tests.simulation.network import Network, Node, Owner
 OFFER = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
 ANSWER = OFFER.replace(b"10.0.0.1", b"10.0.0.2")
 STEP = 0.01  # s: longer than the network needs
+
+
+def content(description: bytes) -> bytes:
+    """A session description without its `o=` line: in each dialog of ours that is of the dialog."""
+    return re.sub(rb"o=[^\r\n]*\r\n", b"", description)
 
 
 class Peer:

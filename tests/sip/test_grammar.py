@@ -37,6 +37,7 @@ from engine.sip.message.grammar import (
     unquote,
 )
 from engine.sip.sdp import description as sdp
+from engine.sip.sdp import fault, origin
 
 TOKENS = st.from_regex(r"[A-Za-z0-9\-.!%*_+`'~]{1,12}", fullmatch=True)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"))
@@ -258,7 +259,9 @@ def test_the_check_below_sees_what_it_is_to_see() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [grammar, uri, name_addr, via, sdp, digest, digest_server, parsing], ids=lambda module: module.__name__
+    "module",
+    [grammar, uri, name_addr, via, sdp, fault, origin, digest, digest_server, parsing],
+    ids=lambda module: module.__name__,
 )
 def test_no_pattern_can_go_back_through_a_repeat_of_repeats(module: ModuleType) -> None:
     patterns = [value for value in vars(module).values() if isinstance(value, re.Pattern)]

@@ -34,6 +34,9 @@ class Dialog:
         contact_host: What the peer is shown in place of our address; see `Flow.sent_by`.
         secure: It was opened with a SIPS URI: everything in it goes over TLS, and our Contact is one too (RFC 5630).
         returned: The peer is this node itself: the call is one of its own that has come back.
+        described: The last session description that was sent in it, taken by the peer or not; b"" for none.
+        settled: The offer of the INVITE that opened it has an answer that cannot be lost: in a reliable response that
+            the peer has acknowledged, or in its PRACK.
     """
 
     __slots__ = (
@@ -41,6 +44,7 @@ class Dialog:
         "behind_nat",
         "call_id",
         "contact_host",
+        "described",
         "direct",
         "domain",
         "flow",
@@ -57,6 +61,7 @@ class Dialog:
         "returned",
         "route_set",
         "secure",
+        "settled",
         "source",
         "state",
         "tls",
@@ -94,6 +99,8 @@ class Dialog:
         self.contact_host = self.domain = ""
         self.tls: TlsTerms | None = None
         self.allows: Allows | None = None
+        self.described = b""
+        self.settled = False
         self.one_via = self.behind_nat = self.returned = self.secure = False
 
     @property

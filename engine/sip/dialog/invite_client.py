@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal, Protocol
 
 from engine.sip.auth.credentials import Credentials, DigestSessions
-from engine.sip.capabilities import SDP_TYPE, allows_update
+from engine.sip.capabilities import SDP_TYPE, allows_update, drop_unusable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, leads_astray
@@ -19,6 +19,7 @@ from engine.sip.message.message import Request, Response
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
 from engine.sip.request import OutgoingRequest
+from engine.sip.sdp.origin import succeed
 from engine.sip.transaction.branch import PLAIN, Mark
 from engine.sip.transaction.server import ServerTransaction
 
@@ -169,6 +170,7 @@ class InviteClient(Session):
             interval = max(policy.session_expires, self._least_interval)
             least = max(policy.min_se, self._least_interval)
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
+        invitation.body = self.last_body = succeed(b"", invitation.body, endpoint.random) if invitation.body else b""
         uri = invitation.request_uri
         digests = self._digests
         self._authorization = headers = digests.lines("INVITE", uri, invitation.body, endpoint.token) if digests else ""
@@ -176,7 +178,6 @@ class InviteClient(Session):
         content = SDP_TYPE if invitation.body else ""
         allow = endpoint.methods.allow_line
         tail = f"{allow}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
-        self.last_body = invitation.body
         self._invite = OutgoingRequest(
             endpoint,
             self,
@@ -285,6 +286,8 @@ class InviteClient(Session):
                 return
             self.flow = request.transaction.flow
             self.receives = True
+        if response.status < 300:
+            drop_unusable(response)
         if response.status < 200:
             self._take_provisional(response, now)
         elif response.status < 300:
@@ -333,6 +336,7 @@ class InviteClient(Session):
         if dialog is None and len(self._early) < MAX_FORKS:
             try:
                 dialog = self._make_dialog(response, EARLY)
+                dialog.described = self.invitation.body
             except ParseError:
                 return None
             self._early[tag] = dialog
@@ -384,6 +388,7 @@ class InviteClient(Session):
 
     def _send_prack(self, dialog: Dialog, response: Response, body: bytes, now: float) -> None:
         headers = f"RAck: {response.get('RSeq')} {response.cseq} INVITE\r\n{SDP_TYPE if body else ''}"
+        body = self.describe(body, dialog)
         try:
             self.send(self.compose("PRACK", None, headers, body, dialog=dialog), now, dialog)
         except ParseError:
@@ -404,6 +409,7 @@ class InviteClient(Session):
         try:
             if dialog is None:
                 dialog = self._make_dialog(response, CONFIRMED)
+                dialog.described = self.invitation.body
             else:
                 dialog.confirm(response)
                 self.aim(dialog)
@@ -430,8 +436,6 @@ class InviteClient(Session):
 
     def acknowledge(self, now: float, body: bytes = b"") -> None:
         """ACK the answer; `body` is our answer to an offer that came in it. From then on there is no `invitation`."""
-        if body:
-            self.last_body = body
         self._acknowledge(self._local_cseq, body, now)
         if self.dialog.state != EARLY and hasattr(self, "invitation"):
             del self.invitation

@@ -1,7 +1,7 @@
 """The server side of an INVITE: from the request to its final response (RFC 3261 §13.3; RFC 3262 §3 for reliable
 provisional responses)."""
 
-from engine.sip.capabilities import SDP_TYPE, allows_update, unreadable
+from engine.sip.capabilities import SDP_TYPE, allows_update, refused_offer
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
 from engine.sip.dialog.far_ends import FarEnd, FarEnds
@@ -83,8 +83,8 @@ class InviteServer(Session):
     def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
         """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
         headers = invite.first
-        if lines := unreadable(invite):
-            return (415, lines)
+        if refused := refused_offer(invite):
+            return refused
         if "Accept" in headers:
             kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
             if kinds and not kinds & {"application/sdp", "application/*", "*/*"}:
@@ -260,7 +260,7 @@ class InviteServer(Session):
         headers = self._lines(headers) + self.contact_line(self.transaction.flow) + endpoint.server_line
         if body:
             self._turn("answer sent")
-            self.last_body = body
+            body = self.last_body = self.describe(body)
             headers += SDP_TYPE
         if not (self.requires_100rel or (reliable and self.supports_100rel)):
             self.transaction.respond(status, now, headers=headers, body=body)

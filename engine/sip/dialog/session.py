@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol
 
 from engine.sip.auth.credentials import Credentials, DigestSessions, LoginState
-from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, unreadable
+from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, drop_unusable, refused_offer
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
 from engine.sip.dialog.refer import ReferUsage
@@ -197,6 +197,7 @@ class Session(ReferUsage):
             lines += f"Min-SE: {policy.min_se}\r\n"
         if offer.body:
             lines += SDP_TYPE
+            offer.body = self.describe(offer.body)
         try:
             offer.request = self.compose(offer.method, self, lines, offer.body)
             self.send(offer.request, now)
@@ -216,6 +217,7 @@ class Session(ReferUsage):
         if status < 200:
             return
         if status < 300:
+            drop_unusable(response)
             self._move(response)
             if offer.body:
                 self.last_body = offer.body
@@ -254,8 +256,6 @@ class Session(ReferUsage):
         """The ACK for a 2xx to a re-INVITE without an offer, with the answer to the offer that came in it."""
         if self.ack_due == cseq:
             self.ack_due = 0
-        if body:
-            self.last_body = body
         self._acknowledge(cseq, body, now)
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
@@ -297,7 +297,8 @@ class Session(ReferUsage):
             headers += self._agree(request, now) + self.contact_line(transaction.flow)
             if self.came_from_peer(request):
                 self._move(request)
-            self.last_body = body or self.last_body
+        if status < 300 and request.method in ("UPDATE", "PRACK") and body:
+            body = self.last_body = self.describe(body)
         transaction.respond(
             status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
         )
@@ -390,8 +391,8 @@ class Session(ReferUsage):
 
     def _fault(self, request: Request) -> tuple[int, str] | None:
         """Why a re-INVITE or UPDATE is refused at once: status and header lines."""
-        if lines := unreadable(request):
-            return 415, lines
+        if refused := refused_offer(request):
+            return refused
         least = self.endpoint.policy.min_se
         return (422, f"Min-SE: {least}\r\n") if too_small(request, least) else None
 

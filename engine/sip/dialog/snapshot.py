@@ -193,7 +193,7 @@ def restore(
     session.opening = False
     session.initiator, session.receives = snapshot.initiator, snapshot.receives
     session.peer_allows_update = snapshot.allows_update
-    session.last_body = snapshot.description.encode("utf-8", "surrogateescape")
+    session.last_body = dialog.described = snapshot.description.encode("utf-8", "surrogateescape")
     if snapshot.interval:
         session.timer = SessionTimer(snapshot.interval, snapshot.we_refresh)
     if snapshot.marks is not None:

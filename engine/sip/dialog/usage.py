@@ -16,6 +16,7 @@ from engine.sip.flow import Flow, address_of
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest, RequestUser
+from engine.sip.sdp.origin import succeed
 from engine.sip.transaction.branch import MAGIC_COOKIE
 from engine.sip.transaction.server import ServerTransaction
 from engine.sip.transaction.timers import NEVER
@@ -277,10 +278,23 @@ class DialogUsage:
                 on_final(503, None, now)
             self.end_by_us(now, "", 500, str(error))
 
+    def describe(self, body: bytes, dialog: Dialog | None = None) -> bytes:
+        """`body` as our next session description in the dialog; b"" for none. See `engine.sip.sdp.origin`."""
+        if body:
+            dialog = dialog or self.dialog
+            dialog.described = body = succeed(dialog.described, body, self.endpoint.random)
+        return body
+
+    def has_described(self, body: bytes) -> bool:
+        """Whether `body` is what was sent last, whoever says it."""
+        return self.dialog.described == succeed(self.dialog.described, body, self.endpoint.random)
+
     def _acknowledge(self, cseq: int, body: bytes, now: float) -> None:
         """ACK a 2xx (§13.2.2.4): a request of its own, sent again for each retransmission of the 2xx."""
         self.opening = False
         dialog = self.dialog
+        if body:
+            body = self.last_body = self.describe(body)
 
         def located(flows: list[Flow], cause: str) -> None:
             misled = cause == MISLEADING and dialog.source is not None
@@ -309,7 +323,7 @@ class DialogUsage:
     def _answer(self, transaction: ServerTransaction, headers: str, body: bytes, now: float) -> None:
         """A 2xx to an INVITE, retransmitted until its ACK comes, 64*T1 at the most (§13.3.1.4)."""
         if body:
-            self.last_body = body
+            body = self.last_body = self.describe(body)
             headers += SDP_TYPE
         self._unacked = transaction
         timers = self.endpoint.policy.timers

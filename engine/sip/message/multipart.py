@@ -12,14 +12,21 @@ if TYPE_CHECKING:
 SDP: Final = "application/sdp"
 DESCRIBING: Final = frozenset(("INVITE", "ACK", "PRACK", "UPDATE"))
 """The methods whose messages may hold a session description."""
+UNREFUSED: Final = frozenset(("ACK", "PRACK"))
+"""Those of them that are answered by nothing, or always taken (RFC 3262 §3)."""
+_CONTENT: Final = ("Content-Type", "Content-Disposition", "Content-ID", "Content-Encoding")
 MOST_PARTS: Final = 16
 
 
 def open_body(message: Request | Response) -> None:
-    """Make the session description in a multipart body the body of its message, and keep the other parts beside it.
-    Nothing where the body is of one part. Raises ParseError where it cannot be taken apart."""
+    """Make the session description in a multipart body the body of its message, and keep the other parts beside it. A
+    body of one other part, which need not be read or cannot be refused, is kept beside it too: its message describes
+    nothing. Raises ParseError where a body cannot be taken apart."""
     kind = message.first.get("Content-Type", "")
-    if kind[:10].lower() != "multipart/" or message.cseq_method not in DESCRIBING:
+    if message.cseq_method not in DESCRIBING:
+        return
+    if kind[:10].lower() != "multipart/":
+        _put_aside(message, kind)
         return
     # The library's parser leaves the bytes of a part as they are. It brings much along, and is for the few who need it.
     from email import message_from_bytes
@@ -39,6 +46,20 @@ def open_body(message: Request | Response) -> None:
         message.first.pop("Content-Type", None)
     else:
         message.first["Content-Type"] = SDP
+
+
+def _put_aside(message: Request | Response, kind: str) -> None:
+    """Take out a body that is no description, where nobody is to be told that it cannot be read."""
+    plain = kind.partition(";")[0].strip().lower()
+    if plain in ("", SDP):
+        return
+    disposition = message.first.get("Content-Disposition", "")
+    optional = "handling=optional" in disposition.replace(" ", "").lower()
+    if optional or isinstance(message, Response) or message.method in UNREFUSED:
+        lines = tuple((name, message.first[name]) for name in _CONTENT if name in message.first)
+        message.parts = (BodyPart(content_type=plain, content_id="", required=False, lines=lines, body=message.body),)
+        message.body = b""
+        message.first.pop("Content-Type", None)
 
 
 def _is_aside(part: "Part") -> bool:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 from engine.sip.message.grammar import ParseError, excerpt
@@ -26,6 +27,7 @@ _WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)+")
 _MEDIA_LINE = re.compile(r"([^ ]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([^ ]+)((?: ++[^ ]++)*) *+")
 _RTPMAP = re.compile(r"rtpmap: *([0-9]{1,3}) +([^/ ]{1,64})/([0-9]{1,9})(?:/([0-9]{1,3}))? *")
 _RTCP = re.compile(r"([0-9]{1,5})(?: +IN +IP[46] +\[?([^ \[\]]{1,255})\]?)?")
+_NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,254}+")
 _DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 # RFC 3264 §8.4: the address 0.0.0.0 takes the listening out of whatever is said besides.
 _WITHOUT_LISTENING: Final = {"sendrecv": "sendonly", "recvonly": "inactive"}
@@ -116,6 +118,29 @@ def attributes_of(codec: Codec) -> tuple[tuple[str, str], ...]:
     return (rtpmap, ("a", f"fmtp:{codec.payload_type} {codec.fmtp}")) if codec.fmtp else (rtpmap,)
 
 
+@lru_cache(maxsize=512)
+def usable_address(connection: str) -> str:
+    """The address in the value of a `c=` line, without TTL, count and brackets; "" where it names none that is of the
+    Internet: neither a numeric one nor what could be a name (RFC 8866 §5.7)."""
+    parts = connection.split()
+    if len(parts) != 3 or parts[0].upper() != "IN" or parts[1].upper() not in ("IP4", "IP6"):
+        return ""
+    address = parts[2].partition("/")[0]
+    if address[:1] == "[" and address[-1:] == "]":
+        address = address[1:-1]
+    try:
+        if ":" in address:
+            IPv6Address(address)
+        elif address.replace(".", "").isdigit():
+            numbers = address.split(".")
+            return address if len(numbers) == 4 and all(number and int(number[:9]) < 256 for number in numbers) else ""
+        elif not _NAME.fullmatch(address):
+            return ""
+    except ValueError:
+        return ""
+    return address
+
+
 class Origin(NamedTuple):
     """The `o=` line (RFC 8866 §5.2). Numbers stay text: peers send them longer than any integer type."""
 
@@ -153,19 +178,9 @@ class _Lines:
 
     @property
     def connection(self) -> str:
-        """The address of this section's first `c=` line, without TTL and count; "" where there is none.
-
-        Raises ParseError where the line is malformed (RFC 8866 §5.7).
-        """
-        for letter, value in self.lines:
-            if letter != "c":
-                continue
-            parts = value.split()
-            if len(parts) != 3 or parts[0].upper() != "IN" or parts[1].upper() not in ("IP4", "IP6"):
-                raise ParseError(f"malformed c= line: {excerpt(value)}")
-            address = parts[2].partition("/")[0]
-            return address[1:-1] if address[:1] == "[" and address[-1:] == "]" else address
-        return ""
+        """The address of this section's first `c=` line that can be used, without TTL and count; "" where there is
+        none."""
+        return next((address for value in self.values("c") if (address := usable_address(value))), "")
 
 
 @dataclass(slots=True)

@@ -75,8 +75,8 @@ def answer_audio(
 
     `running`: the session has had audio, and an offer may end that by port 0 (§8.2); the answer then takes nothing.
 
-    Raises NoAgreement: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
-    without an address (RFC 8866 §5.7) and for what ends before its `t=` line.
+    Raises NoAgreement: 488 for no audio, only profiles that are not ours, no keys, no codec in common, audio
+    without an address (RFC 8866 §5.7); 400 for what ends before its `t=` line.
     """
     ends = running and ends_audio(offer)
     accepted, shared, crypto = (None, [], "") if ends else _acceptable(offer, codecs, keys)
@@ -121,7 +121,7 @@ def _acceptable(
             fault = NoAgreement(f"audio is offered as {excerpt(media.protocol)} only", warning=NO_TRANSPORT)
             continue
         if not offer.address_of(media):
-            fault = NoAgreement("audio without a c= line", _BROKEN)
+            fault = NoAgreement("audio without a usable c= line")
             continue
         shared = _in_common(media, codecs)
         if not shared:
