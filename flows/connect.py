@@ -61,6 +61,10 @@ async def connect_destination(
     if not contacts:
         context.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
         return unanswered(404, "Not Found")
+    # An agent is called at its extension: whoever watches that sees it ring.
+    phone = context.services.directory.extension(contacts[0].extension) if contacts[0].extension else None
+    if phone is not None:
+        return await _ring_devices(context, terms, contacts, claim, phone)
     return await _ring(context, terms, contacts, claim)
 
 
@@ -158,8 +162,10 @@ async def _ring_devices(
 ) -> ConnectResult:
     """The devices of an extension, while others see it ring, and may pick it up."""
     dialogs, record = context.services.phone_dialogs, context.record
-    caller, name = (WITHHELD, "") if record.anonymous else (record.source, record.source_name)
-    dialog = dialogs.begin(extension.name, "recipient", "early", caller, name)
+    withheld = terms.anonymous == "yes" or (record.anonymous and terms.anonymous != "no")
+    caller, name = (WITHHELD, "") if withheld else (record.source, record.source_name)
+    dialog = dialogs.begin(extension.name, "recipient", "trying", caller, name)
+    terms = replace(terms, rings=partial(dialogs.rings, dialog))
 
     def answered() -> bool:
         if dialog.taken or not claim():
@@ -257,7 +263,7 @@ async def _dial_and_bridge(
         ring_timeout=terms.ring_timeout,
         customer_id=context.customer_id,
         anchor=context.anchor or anchor,
-        dialled=context.on_dialled,
+        dialled=partial(_dialled, context, terms),
         branch=context.branch,
         number=context.destination,
         breadth=context.breadth if terms.breadth is None else terms.breadth,
@@ -297,6 +303,23 @@ async def _dial_and_bridge(
         passed = await leg.passed()
         if passed is not None:
             record.carried("anchored", passed)
+
+
+def _dialled(context: CallContext, terms: ConnectTerms, leg: OutgoingLeg) -> None:
+    """Tells of a leg that is dialled, and of its ringing."""
+    if context.on_dialled is not None:
+        context.on_dialled(leg)
+    rings, follows = terms.rings, leg.on_status
+    if rings is None:
+        return
+
+    def turned(dialled_leg: OutgoingLeg) -> None:
+        if follows is not None:
+            follows(dialled_leg)
+        if dialled_leg.status == "ringing":
+            rings()
+
+    leg.on_status = turned
 
 
 async def _connect_target(context: CallContext, address: Address, claim: AnswerClaim) -> ConnectResult:

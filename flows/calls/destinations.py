@@ -36,6 +36,7 @@ class Contact:
         flow: The connection that it is reached by; None: wherever `uri` leads. Often there is no other way (RFC 5626).
         path: The URIs of proxies that the request goes by, in order (RFC 3327).
         flow_failed: Told that the proxy which has the connection to it has lost that (RFC 5626 §5.3.1: 430).
+        extension: The name of the extension that it is a device of; "" for none.
     """
 
     uri: str
@@ -44,6 +45,7 @@ class Contact:
     flow: Flow | None = None
     path: Sequence[str] = ()
     flow_failed: Callable[[], None] | None = None
+    extension: str = ""
 
     @property
     def secure(self) -> bool:

@@ -46,6 +46,7 @@ class ConnectTerms:
         early_media: Whether the caller hears what comes before the answer.
         breadth: How many legs may be dialled at once for each; None: as many as for the call (`CallContext.breadth`).
         diverts: Whether the flow of an extension that does not answer runs; not where others are called beside it.
+        rings: Told when one of them rings (180 to 189); None: nobody is.
         secure: Only phones that are reached over TLS ring: the caller has asked for an extension by a SIPS URI (RFC
             5630 §5.3).
     """
@@ -59,6 +60,7 @@ class ConnectTerms:
     breadth: int | None = None
     diverts: bool = True
     secure: bool = False
+    rings: Callable[[], None] | None = None
 
 
 AnswerClaim = Callable[[], bool]

@@ -12,7 +12,7 @@ Direction = Literal["initiator", "recipient"]
 """Whether the extension has made the call, or gets it."""
 
 DialogState = Literal["trying", "early", "confirmed"]
-"""RFC 4235 §3.7.1: nobody has been reached; it rings; it was answered."""
+"""RFC 4235 §3.7.1: dialled, and nothing heard but 100; it rings, or has early media (180 to 189); it was answered."""
 
 WITHHELD: Final = "anonymous"
 
@@ -85,12 +85,22 @@ class PhoneDialogs:
         self._tell(extension)
         return dialog
 
+    def busy(self, extension: str) -> bool:
+        """Whether an extension has calls, those aside that are still on their way to it."""
+        return any(dialog.state != "trying" or dialog.direction == "initiator" for dialog in self.of(extension))
+
     def turn(self, dialog: PhoneDialog, state: DialogState) -> None:
         """It has come further."""
         if state != dialog.state:
             dialog.state = state
-            dialog.picker = None
+            if state == "confirmed":
+                dialog.picker = None
             self._tell(dialog.extension)
+
+    def rings(self, dialog: PhoneDialog) -> None:
+        """One of those who are called rings; nothing where that is known, or it was answered."""
+        if dialog.state == "trying":
+            self.turn(dialog, "early")
 
     def pick_up(self, dialog: PhoneDialog, call: Any) -> bool:
         """Let `call`, one of the engine's, have what rings. False where it does not ring, or not here."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from flows.calls.address import Address
@@ -13,6 +13,7 @@ from flows.calls.destinations import LONGEST_WAIT, REFUSED
 from flows.calls.dial import dial_hunt
 from flows.calls.hangup import CAUSES, end_leg, note_cause
 from flows.calls.identity import identity_of
+from flows.calls.phone_dialogs import WITHHELD, PhoneDialog
 from flows.calls.ports import FlowProgram, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
@@ -40,6 +41,14 @@ from routing.numbers.normalise import normalise_dialled
 _AS_CLIENT = Source("client")
 
 
+class Plan(NamedTuple):
+    """Who is asked for the destination of a call, one after another. Without hunts: nobody, and the record says why.
+    `extension`: whose devices they are; "" for none."""
+
+    hunts: Sequence[ProviderHunt]
+    extension: str = ""
+
+
 class OriginatedCall:
     """A call of our own: prepared, started, and in the end a record.
 
@@ -52,13 +61,15 @@ class OriginatedCall:
     __slots__ = (
         "_begun",
         "_branch",
+        "_dialog",
         "_flow",
         "_flows",
         "_given_up",
         "_heard_of",
-        "_hunts",
         "_leg",
         "_own",
+        "_plan",
+        "_withheld",
         "claim",
         "record",
         "services",
@@ -70,16 +81,20 @@ class OriginatedCall:
         *,
         flows: FlowRunner,
         record: CallRecord,
-        hunts: Callable[[], Awaitable[Sequence[ProviderHunt]]],
+        plan: Callable[[], Awaitable[Plan]],
         flow: FlowProgram | None,
         own: dict[str, str] | None,
         branch: Branch,
+        withheld: bool = False,
     ) -> None:
+        """`withheld`: whoever watches the extension that is called is not told who calls."""
         self.services = flows.calls
         self.record = record
         self.task: asyncio.Task[CallRecord] | None = None
         self.claim: Callable[[], bool] | None = None
-        self._hunts = hunts
+        self._plan = plan
+        self._withheld = withheld
+        self._dialog: PhoneDialog | None = None
         self._flows = flows
         self._flow = flow
         self._own = own
@@ -157,13 +172,16 @@ class OriginatedCall:
         leg.on_status = self._turned
 
     def _turned(self, leg: OutgoingLeg) -> None:
-        if leg is self._leg and self.record.follow(leg, self.services.clock()):
-            self.services.registry.changed(self.record)
+        if leg is not self._leg or not self.record.follow(leg, self.services.clock()):
+            return
+        self.services.registry.changed(self.record)
+        if self._dialog is not None and leg.status == "ringing":
+            self.services.phone_dialogs.rings(self._dialog)
 
     async def _carry_out(self) -> CallRecord:
         services, record = self.services, self.record
         try:
-            hunts = await self._hunts()
+            hunts, extension = await self._plan()
         except NumberUnavailable as error:
             record.note(f"{record.destination} cannot be looked up: {error}")
             self._unanswered(503, "Service Unavailable", "")
@@ -174,6 +192,9 @@ class OriginatedCall:
         if not hunts:
             self._unanswered(record.end_status, record.end_reason, "")
             return record
+        if extension:
+            caller = (WITHHELD, "") if self._withheld else (record.source, record.source_name)
+            self._dialog = services.phone_dialogs.begin(extension, "recipient", "trying", *caller)
         try:
             for hunt in hunts:
                 record.tried.append(hunt.records)
@@ -204,6 +225,8 @@ class OriginatedCall:
             elif self.claim is not None and not self.claim():
                 record.note("another destination was quicker")
             else:
+                if self._dialog is not None:
+                    services.phone_dialogs.turn(self._dialog, "confirmed")
                 if reservation is not None:
                     reservation.answered(partial(end_leg, leg, record, "timeout"))
                 if self._flow is None or self._branch.run(services.log, services.clock(), record.id):
@@ -258,6 +281,8 @@ class OriginatedCall:
             self._over()
 
     def _over(self) -> None:
+        if self._dialog is not None:
+            self.services.phone_dialogs.end(self._dialog)
         self.record.status = "hangup"
         self.services.registry.over(self.record)
         self.services.registry.ended(self.record)
@@ -326,7 +351,12 @@ def prepare(
             return found
 
         hunts = known
-    return OriginatedCall(flows=flows, record=record, hunts=hunts, flow=flow, own=own, branch=branch)
+
+    async def plan() -> Plan:
+        return Plan(await hunts(), planner.phone)
+
+    withheld = anonymous == "yes"
+    return OriginatedCall(flows=flows, record=record, plan=plan, flow=flow, own=own, branch=branch, withheld=withheld)
 
 
 def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
@@ -340,7 +370,11 @@ def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[Ca
 
 @dataclass(slots=True, kw_only=True)
 class _HuntPlanner:
-    """Who is asked for the destination of a call, one after another. []: nobody, and the record says why."""
+    """Who is asked for the destination of a call, one after another. []: nobody, and the record says why.
+
+    Attributes:
+        phone: The extension whose devices they are; "" for none.
+    """
 
     services: CallServices
     record: CallRecord
@@ -348,6 +382,7 @@ class _HuntPlanner:
     pinned: Sequence[UUID]
     named: NamedBy
     branch: Branch
+    phone: str = ""
 
     async def destination(self, address: Address) -> Sequence[ProviderHunt]:
         """For what is no number as it stands. Of several contacts the preferred one is dialled first: who answers
@@ -368,6 +403,7 @@ class _HuntPlanner:
                 return _refused(record, 480, "Temporarily Unavailable", detail)
             detail = f"{address.type} {address.target!r} is not known or not reachable"
             return _refused(record, 404, "Not Found", detail)
+        self.phone = contacts[0].extension
         hunts: list[ProviderHunt] = []
         for contact in sorted(contacts, key=lambda contact: -contact.q):
             if contact.flow is None and not contact.path:

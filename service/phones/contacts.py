@@ -102,6 +102,7 @@ class ExtensionContacts:
                 flow=None if binding.path else binding.flow,
                 path=binding.path,
                 flow_failed=partial(self._flow_failed, extension.name, binding) if binding.path else None,
+                extension=extension.name,
             )
             for binding in devices.values()
         ]

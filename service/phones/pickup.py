@@ -36,7 +36,7 @@ class PickupIntake:
         extension = intake.directory.extension(dialog.extension)
         if extension is None or extension.customer_id != phone.customer_id:
             return self._refuse(call, "unknown", replaces.early_only)  # as what does not exist
-        if dialog.direction != "recipient" or dialog.state != "early":
+        if dialog.direction != "recipient" or dialog.state == "confirmed":
             # Who talks is not taken away from whom it talks with.
             return self._refuse(call, "answered" if replaces.early_only else "early", replaces.early_only)
         return accept_pickup(call, dialog, intake.flows, self._record(call, phone, logged_in=login.accepted))

@@ -8,6 +8,9 @@ from uuid import UUID
 import pytest
 
 from engine.sip.message.message import Request, Response
+from flows.calls.address import Address
+from flows.origination.call import OriginatedCall, prepare
+from routing.identifiers import named_id
 from tests.service.test_extension_calls import (
     ALICE,
     BOB,
@@ -27,6 +30,8 @@ from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
 
 DAVE, MALLORY = "203.0.113.41", "203.0.113.42"
+AGENT = "+15551230011"
+BOB_AS_AGENT = {"type": "agent", "target": "ann"}
 OF_DAVE = OFFER.replace(b"10.0.0.1", b"10.0.0.44").replace(b"4000", b"4444")
 WITH_VIDEO = OF_DAVE + b"m=video 4446 RTP/AVP 34\r\n"
 
@@ -36,7 +41,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = World(
         monkeypatch,
         configured(
-            providers=[{"name": "carrier", "hostname": TRUNK}], routes=[{"target": "all", "provider": "carrier"}]
+            providers=[{"name": "carrier", "hostname": TRUNK}],
+            routes=[{"target": "all", "provider": "carrier"}],
+            numbers=[{"number": AGENT, "call_flow": "agent", "customer_id": str(ONE)}],
+            flows=[
+                {"name": "wait", "actions": [{"type": "sleep", "option": {"duration": 60_000}}]},
+                {"name": "agent", "actions": [{"type": "connect", "option": {"destinations": [BOB_AS_AGENT]}}]},
+            ],
         ),
     )
     for name, customer in (("alice", ONE), ("bob", ONE), ("dave", ONE), ("mallory", OTHER)):
@@ -116,6 +127,138 @@ def test_a_lamp_follows_a_call(world: World) -> None:
     alice.request("BYE")
     world.wait(0.5)
     bob.answer(bob.requests("BYE")[-1], 200)
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+
+
+@pytest.mark.parametrize("status", [180, 181, 183])
+def test_early_is_what_rings_and_trying_what_is_dialled_rfc_4235_3_7_1(world: World, status: int) -> None:
+    [bob] = register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    [trying] = dave.all_told()
+    assert (trying["state"], trying["direction"]) == ("trying", "recipient")
+    bob.answer(rung(bob), 100)
+    world.wait()
+    assert not dave.all_told()
+    bob.answer(rung(bob), status)
+    world.wait()
+    assert dave.all_told() == [trying | {"state": "early"}]
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.5)
+    bob.answer(rung(bob), 180)  # late
+    world.wait()
+    assert dave.all_told() == [trying | {"state": "confirmed"}]
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    alice.request("BYE")
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+
+
+def test_a_call_to_a_phone_that_does_not_ring_yet_is_picked_up_too(world: World) -> None:
+    register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    [trying] = dave.all_told()
+    leg = dave.pick_up(trying)
+    assert leg.final("INVITE").status == alice.final("INVITE").status == 200
+    alice.ack()
+    leg.ack()
+    alice.request("BYE")
+    world.wait(0.5)
+    leg.answer(leg.requests("BYE")[-1], 200)
+    dave.all_told()
+
+
+@pytest.mark.parametrize(
+    ("anonymous", "shown"), [("no", f"sip:+15551230009@{ENGINE}"), ("yes", f"sip:anonymous@{ENGINE}")]
+)
+def test_a_call_of_an_order_lights_the_lamp_as_another_does(world: World, anonymous: Any, shown: str) -> None:
+    [bob] = register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+
+    async def ordered() -> OriginatedCall:
+        source, bobs = Address(type="tel", target="+15551230009"), Address(type="extension", target="bob")
+        made = prepare(world.node.flows, bobs, source=source, anonymous=anonymous, customer_id=ONE)
+        made.start()
+        return made
+
+    made = world.network.until(ordered())
+    world.wait()
+    [trying] = dave.all_told()
+    assert (trying["state"], trying["direction"], trying["remote"]) == ("trying", "recipient", (shown, None))
+    bob.answer(rung(bob), 183)
+    world.wait()
+    [early] = dave.all_told()
+    assert early == trying | {"state": "early"}
+    # Nobody waits for an answer on the other side: there is no call that another phone could have.
+    assert dave.pick_up(early).statuses("INVITE")[-1] == 481
+    made.hang_up("normal")
+    world.wait()
+    bob.answer(rung(bob), 487)
+    world.wait(0.5)
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+    assert made.record.status == "hangup"
+
+
+def test_a_call_of_an_order_that_is_answered_shows_as_one_that_talks(world: World) -> None:
+    [bob] = register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+
+    async def ordered() -> OriginatedCall:
+        flow = world.node.flows.library.find(named_id("flow", "wait"))
+        made = prepare(world.node.flows, Address(type="extension", target="bob"), flow=flow, customer_id=ONE)
+        made.start()
+        return made
+
+    made = world.network.until(ordered())
+    world.wait()
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.5)
+    assert [dialog["state"] for dialog in dave.all_told()] == ["confirmed"]
+    made.hang_up("normal")
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+    world.wait(0.5)
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+
+
+def test_a_call_to_an_agent_lights_the_lamp_of_its_extension(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Agents:
+        def agent_address(self, address: Address, customer_id: UUID) -> tuple[Address, UUID]:
+            assert (address.type, address.target, customer_id) == ("agent", "ann", ONE)
+            return Address(type="extension", target="bob"), ONE
+
+    monkeypatch.setattr(world.node.flows.calls.contacts, "_agents", Agents())
+    [bob] = register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+    carrier = world.phone(TRUNK)
+    call(carrier, AGENT)
+    world.wait(0.5)
+    [trying] = dave.all_told()
+    assert (trying["state"], trying["direction"]) == ("trying", "recipient")
+    bob.answer(rung(bob), 180)
+    world.wait()
+    [early] = dave.all_told()
+    assert early == trying | {"state": "early"}
+    leg = dave.pick_up(early)
+    assert leg.final("INVITE").status == 200
+    leg.ack()
+    world.wait(0.5)
+    assert carrier.final("INVITE").status == 200
+    carrier.ack()
+    bob.answer(rung(bob), 487)
+    carrier.request("BYE")
+    world.wait(0.5)
+    leg.answer(leg.requests("BYE")[-1], 200)
+    world.wait(0.5)
     assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
 
 

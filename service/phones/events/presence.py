@@ -87,7 +87,7 @@ class PresencePackage:
         newest = said[-1] if said else Presence(True)
         if not newest.open or not self._location.bindings(name):
             return Presence(False, note=newest.note)
-        if self._dialogs.of(name):
+        if self._dialogs.busy(name):
             return Presence(True, _ON_THE_PHONE, newest.note or "On the phone")
         return newest
 
