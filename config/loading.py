@@ -14,7 +14,7 @@ from config.faults import ConfigurationError, Fault, FieldPath
 from config.messages import sentence
 from config.references import dangling_references
 from config.resources import LISTS, Resources, read_resources
-from config.settings import Settings
+from config.settings import NumberingSettings, Settings
 from config.sounds import missing_sounds
 from config.yaml import Document
 from engine.transport.certificate_names import fits
@@ -58,7 +58,7 @@ class Configuration:
 
     def routing_settings(self) -> RoutingSettings:
         """The settings that routing is told."""
-        sip, numbering = self.settings.sip, self.settings.numbering
+        sip = self.settings.sip
         return RoutingSettings(
             allow_guests=sip.allow_guests,
             logins=bool(self.extensions),
@@ -66,12 +66,8 @@ class Configuration:
             proxies=tuple(sip.proxies),
             nat=sip.nat,
             destination_networks=tuple(sip.destination_networks),
-            default_country=numbering.default_country,
-            international_prefixes=tuple(numbering.international_prefixes),
-            short_numbers=frozenset(numbering.short_numbers),
-            strict=numbering.strict,
             realm=sip.realm,
-            reserved_virtual_prefix=numbering.reserved_virtual_prefix,
+            **self.settings.numbering.read_by(),
         )
 
     @property
@@ -173,7 +169,7 @@ def load(
     resources = read_resources(
         {key: data.get(key, []) for key in LISTS},
         faults.add,
-        strict_numbers=settings.numbering.strict if settings else False,
+        numbering=_numbering(data),
         python_flows=names,
         users=settings.sip.users if settings else (),
     )
@@ -237,13 +233,23 @@ class _Faults:
 
 def _settings(data: Mapping[str, Any], faults: _Faults) -> Settings | None:
     try:
-        return Settings.model_validate({key: value for key, value in data.items() if key not in LISTS})
+        settings = {key: value for key, value in data.items() if key not in LISTS}
+        return Settings.model_validate(settings, context={"numbering": _numbering(data)})
     except ValidationError as error:
         for details in error.errors():
             location = details["loc"]
             known = fields_at(Settings, location) + (list(LISTS) if len(location) == 1 else [])
             faults.add(location, sentence(details, known))
     return None
+
+
+def _numbering(data: Mapping[str, Any]) -> RoutingSettings | None:
+    """How the numbers of the file are read; None where it says so wrongly."""
+    try:
+        numbering = NumberingSettings.model_validate(data.get("numbering", {}))
+    except ValidationError:
+        return None
+    return RoutingSettings(**numbering.read_by())
 
 
 def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:

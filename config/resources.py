@@ -28,6 +28,7 @@ from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
 from routing.models.sentences import fields_at
+from routing.settings import RoutingSettings
 
 LISTS = ("providers", "routes", "numbers", "flows", "extensions", "agents", "queues", "conferences")
 
@@ -57,21 +58,22 @@ def read_resources(
     lists: Mapping[str, Any],
     fault: Report,
     *,
-    strict_numbers: bool = False,
+    numbering: RoutingSettings | None = None,
     python_flows: Collection[str] = (),
     users: Sequence[SipUser] = (),
 ) -> Resources:
     """Check the lists and resolve their references. What is wrong goes to `fault`, and the rest is read all the same.
 
-    `python_flows` are names of flows that may be referred to besides those of the file, `users` further extensions.
+    `numbering` says how numbers are read. `python_flows` are names of flows that may be referred to besides those of
+    the file, `users` further extensions.
     """
-    return _Reading(lists, fault, strict_numbers).resources(python_flows, users)
+    return _Reading(lists, fault, numbering).resources(python_flows, users)
 
 
 class _Reading:
-    def __init__(self, lists: Mapping[str, Any], fault: Report, strict_numbers: bool) -> None:
+    def __init__(self, lists: Mapping[str, Any], fault: Report, numbering: RoutingSettings | None) -> None:
         self._fault = fault
-        self._context = {"strict_numbers": strict_numbers}
+        self._context = {"numbering": numbering}
         self._entries = {section: self._mappings(section, lists.get(section, [])) for section in LISTS}
 
     def resources(self, python_flows: Collection[str], users: Sequence[SipUser]) -> Resources:

@@ -7,21 +7,29 @@ them, none of which imports this module.
 import base64
 import re
 import warnings
-from typing import Annotated, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 import phonenumbers
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import NO_CERTIFICATE, SECURE, ListenError, parse_listen_url
 from routing.addresses import parse_network
-from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL
 from routing.models.extension import MAX_CALLS
-from routing.numbers.numbering import checked_number
+from routing.models.fields import number_in
 
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -135,13 +143,6 @@ def _quotable(realm: str) -> str:
 Realm = Annotated[str, AfterValidator(_quotable)]
 
 
-def _own_number(text: str) -> str:
-    try:
-        return checked_number(text)
-    except RoutingError as error:
-        raise ValueError(str(error)) from None
-
-
 class SipUser(_Section):
     """An extension as files of before the list `extensions` have it: digest credentials (RFC 8760) of a client that is
     to be trusted wherever it calls from."""
@@ -161,13 +162,13 @@ class SipUser(_Section):
 
     @field_validator("caller_id")
     @classmethod
-    def _number(cls, text: str) -> str:
-        return _own_number(text) if text else ""
+    def _number(cls, text: str, info: ValidationInfo) -> str:
+        return number_in(text, info, strict=False) if text else ""
 
     @field_validator("caller_ids")
     @classmethod
-    def _numbers(cls, texts: list[str]) -> list[str]:
-        return [_own_number(text) for text in texts]
+    def _numbers(cls, texts: list[str], info: ValidationInfo) -> list[str]:
+        return [number_in(text, info, strict=False) for text in texts]
 
 
 class TlsCertificate(_Section):
@@ -385,6 +386,16 @@ class NumberingSettings(_Section):
     """Own numbers must be valid in their country's plan, not only possible."""
     reserved_virtual_prefix: str = "+899000"
     """Virtual numbers that begin with this are the platform's own."""
+
+    def read_by(self) -> dict[str, Any]:
+        """As routing's settings have it."""
+        return {
+            "default_country": self.default_country,
+            "international_prefixes": tuple(self.international_prefixes),
+            "short_numbers": frozenset(self.short_numbers),
+            "strict": self.strict,
+            "reserved_virtual_prefix": self.reserved_virtual_prefix,
+        }
 
     @field_validator("default_country")
     @classmethod

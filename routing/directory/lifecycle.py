@@ -9,7 +9,8 @@ from routing.directory.rows import NumberRow
 from routing.errors import RoutingError
 from routing.identifiers import NIL
 from routing.models.number import NumberOrigin, NumberStatus, NumberType
-from routing.numbers.numbering import checked_number, is_reserved, is_virtual
+from routing.numbers.normalise import written_number
+from routing.numbers.numbering import is_reserved, is_virtual
 from routing.settings import RoutingSettings
 
 NumberEvent = Literal["provision", "suspend", "reactivate", "release"]
@@ -107,7 +108,7 @@ def provision(directory: Directory, settings: RoutingSettings, number: str, cust
     However many ask for it at once, one gets it. Raises RoutingError: INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID,
     VIRTUAL_NUMBER_RESERVED, NUMBER_ALREADY_EXISTS, NUMBER_NOT_AVAILABLE.
     """
-    e164 = checked_number(number, strict=settings.strict)
+    e164 = written_number(number, settings)
     check_not_reserved(settings, e164)
 
     def change(row: NumberRow | None) -> NumberRow:

@@ -4,12 +4,10 @@ import re
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from routing.errors import RoutingError
 from routing.identifiers import NIL, named_id
-from routing.models.fields import Resource, Text, refusal
-from routing.numbers.numbering import checked_number
+from routing.models.fields import Resource, Text, number_in, refusal
 
 ExtensionStatus = Literal["active", "suspended"]
 
@@ -35,13 +33,6 @@ _MAILBOX = re.compile(MAILBOX_PATTERN.replace("$", r"\Z"))
 def _digits(value: object) -> object:
     """`101` is a number to YAML and a name to its author; digits after a zero are text to both."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _own_number(text: str) -> str:
-    try:
-        return checked_number(text)
-    except RoutingError as error:
-        raise refusal(error.reason, str(error)) from None
 
 
 def weak_password(name: str, password: str) -> str:
@@ -101,13 +92,13 @@ class Extension(Resource):
 
     @field_validator("caller_id")
     @classmethod
-    def _number(cls, text: str) -> str:
-        return _own_number(text) if text else ""
+    def _number(cls, text: str, info: ValidationInfo) -> str:
+        return number_in(text, info, strict=False) if text else ""
 
     @field_validator("caller_ids")
     @classmethod
-    def _numbers(cls, texts: list[str]) -> list[str]:
-        return list(dict.fromkeys(map(_own_number, texts)))
+    def _numbers(cls, texts: list[str], info: ValidationInfo) -> list[str]:
+        return list(dict.fromkeys(number_in(text, info, strict=False) for text in texts))
 
     @model_validator(mode="after")
     def _identified(self) -> Self:

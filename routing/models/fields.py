@@ -10,13 +10,17 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from routing.errors import RoutingError
 from routing.models.codes import CodeList, canonical_codes
+from routing.numbers.normalise import written_number
+from routing.settings import RoutingSettings
 
 T = TypeVar("T")
 
+_ANYWHERE = RoutingSettings()
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -30,6 +34,20 @@ def checked(reason: str, check: Callable[[], T]) -> T:
         return check()
     except ValueError as error:
         raise refusal(reason, str(error)) from None
+
+
+def numbering_of(info: ValidationInfo) -> RoutingSettings:
+    """How numbers are read: the validation context's `numbering`, else without a country of their own."""
+    found = info.context.get("numbering") if info.context else None
+    return found if isinstance(found, RoutingSettings) else _ANYWHERE
+
+
+def number_in(text: str, info: ValidationInfo, *, strict: bool | None = None) -> str:
+    """A written number in normal form; what is none is refused. `strict`: as `written_number` has it."""
+    try:
+        return written_number(text, numbering_of(info), strict=strict)
+    except RoutingError as error:
+        raise refusal(error.reason, str(error)) from None
 
 
 def _plain_text(value: str) -> str:

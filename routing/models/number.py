@@ -6,10 +6,9 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from routing.errors import RoutingError
 from routing.identifiers import NIL, named_id
-from routing.models.fields import Resource, Text, refusal
-from routing.numbers.numbering import NumberKind, checked_number, is_virtual
+from routing.models.fields import Resource, Text, number_in, refusal
+from routing.numbers.numbering import NumberKind, is_virtual
 
 NumberStatus = Literal["available", "active", "suspended", "released"]
 NumberType = Literal["normal", "virtual"]
@@ -19,7 +18,7 @@ NumberOrigin = Literal["provisioned", "ported", "hosted"]
 class Number(Resource):
     """A telephone number of ours, normal or virtual.
 
-    The validation context may hold `strict_numbers`: the number must then be valid in its country's plan.
+    The validation context may hold `numbering` (`RoutingSettings`), by which the number is read.
     """
 
     id: UUID = NIL
@@ -44,11 +43,7 @@ class Number(Resource):
     @field_validator("number")
     @classmethod
     def _normalised(cls, text: str, info: ValidationInfo) -> str:
-        strict = bool(info.context and info.context.get("strict_numbers"))
-        try:
-            return checked_number(text, strict=strict)
-        except RoutingError as error:
-            raise refusal(error.reason, str(error)) from None
+        return number_in(text, info)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

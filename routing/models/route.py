@@ -4,12 +4,12 @@ import re
 from typing import Final, Self
 from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from routing.identifiers import NIL, route_id
-from routing.models.fields import Codes, Resource, Timer, refusal
-from routing.numbers.numbering import is_virtual
-from routing.numbers.short_numbers import LONGEST_SHORT, is_emergency
+from routing.models.fields import Codes, Resource, Timer, numbering_of, refusal
+from routing.numbers.numbering import beginning_in_plan, behind_prefix, is_virtual, without_separators
+from routing.numbers.short_numbers import LONGEST_SHORT, is_emergency, is_short
 from routing.settings import RoutingSettings
 
 HIGHEST_RATE = 10**12
@@ -23,6 +23,20 @@ _TARGET = re.compile(rf"\+[1-9][0-9]{{0,14}}|[0-9]{{3,{LONGEST_SHORT}}}|{EMERGEN
 def is_target(text: str) -> bool:
     """Whether a route may have this target: what the store holds is checked no further than that."""
     return text == "all" or _TARGET.fullmatch(text) is not None
+
+
+def read_target(written: str, settings: RoutingSettings) -> str:
+    """A target as numbers in normal form begin, which it is compared with; what is none stays as it is."""
+    if is_target(written) and (written[:1].isalpha() or is_short(written, settings)):
+        return written
+    target = without_separators(written.strip().removeprefix("tel:"))
+    abroad = behind_prefix(target, settings.default_country, settings.international_prefixes)
+    if abroad and target.isdigit():
+        target = f"+{abroad}"
+    if target[:1] == "+" and is_target(target):
+        return beginning_in_plan(target)
+    # What begins with 0 and is no short number would be a national form, of which nobody knows how long it is.
+    return written if target[:1] == "0" else target
 
 
 def prefixes_of_short(number: str, settings: RoutingSettings) -> tuple[str, ...]:
@@ -59,10 +73,11 @@ class Route(Resource):
 
     @field_validator("target")
     @classmethod
-    def _prefix(cls, target: str) -> str:
-        if not is_target(target):
+    def _prefix(cls, written: str, info: ValidationInfo) -> str:
+        target = read_target(written, numbering_of(info))
+        if not is_target(target) or (target[:1] == "0" and not is_short(target, numbering_of(info))):
             problem = (
-                f"{target!r} is no target; write all, + and the first digits of the numbers, such as +44, "
+                f"{written!r} is no target; write all, + and the first digits of the numbers, such as +44, "
                 f"a short number such as 911, or {EMERGENCY}"
             )
             raise refusal("INVALID_REQUEST_PARAMETER", problem)

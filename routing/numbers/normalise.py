@@ -7,22 +7,27 @@ from urllib.parse import unquote
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri, Uri, parse_uri
+from routing.errors import RoutingError
 from routing.numbers.numbering import (
     SHORTEST_PLAIN,
+    checked_number,
     in_plan,
     is_e164,
+    is_in_use,
     is_virtual,
     read_digits,
     read_in_context,
     read_international,
     without_separators,
 )
+from routing.numbers.short_numbers import is_short
 from routing.settings import RoutingSettings
 
 Kind = Literal["number", "extension", "empty", "overlong", "none"]
 
 _LONGEST_USER = 128
 _MOST_DIGITS = 15
+_HAS_EXTENSION = re.compile(r"(?:^|;)\s*(?:ext|isub)\s*=", re.IGNORECASE)
 _EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,64}")
 
 
@@ -55,6 +60,8 @@ def normalise_dialled(uri: Uri | str, settings: RoutingSettings, known: Containe
         try:
             uri = parse_uri(text)
         except ParseError:
+            if text[:4].lower() == "tel:" and len(text) > 4:  # as people write one, with spaces and the like
+                return _from_text(unquote(text[4:], errors="replace"), settings, known)
             return DialledNumber("none", "", text[:_LONGEST_USER])
     if isinstance(uri, SipUri):
         user = uri.user
@@ -67,6 +74,51 @@ def normalise_dialled(uri: Uri | str, settings: RoutingSettings, known: Containe
         params = uri.params
         return _from_digits(uri.number, str(params.get("phone-context") or "") if params else "", settings, known)
     return DialledNumber("none", "", str(uri)[:_LONGEST_USER])
+
+
+def written_number(text: str, settings: RoutingSettings, *, strict: bool | None = None) -> str:
+    """The number in normal form that somebody has written down for us to keep: in a file, a request, a list. What may
+    be dialled may be written, and is the same number; only what lacks its country, or can be read in two ways, is
+    refused.
+
+    `strict`: as `checked_number`; None: as the settings have it. Raises RoutingError INVALID_NUMBER,
+    VIRTUAL_NUMBER_FORMAT_INVALID.
+    """
+    strict = settings.strict if strict is None else strict
+    bare = text.strip()
+    if bare[:4].lower() == "tel:":
+        bare = unquote(bare[4:], errors="replace")
+    digits, _, parameters = bare.partition(";")
+    digits = without_separators(digits).removesuffix("#")
+    if digits[:1] == "+" and not parameters:
+        return checked_number(text if bare == text.strip() else bare, strict=strict)
+    if _HAS_EXTENSION.search(parameters):
+        raise RoutingError("INVALID_NUMBER", f"{text!r} names a line behind the number; write the number alone")
+    if not parameters and is_short(digits, settings):
+        raise RoutingError(
+            "INVALID_NUMBER", f"{text!r} is a short number, which is nobody's to have; write another one"
+        )
+    asked = normalise_dialled(bare, settings) if bare[:4].lower() not in ("sip:", "sips") else None
+    if asked is None or asked.kind != "number":
+        checked_number(bare, strict=strict)  # which says what is wrong
+        raise RoutingError("INVALID_NUMBER", f"{text!r} is no number; write it like +15551234567")
+    if digits.isdigit() and "phone-context" not in parameters.lower():
+        _require_one_reading(text, digits, asked.number, settings)
+    return checked_number(asked.number, strict=strict)
+
+
+def _require_one_reading(text: str, digits: str, number: str, settings: RoutingSettings) -> None:
+    """Raises RoutingError for digits without `+` that lack their country, or that may have it."""
+    country = settings.default_country
+    if is_virtual(number) or read_international(digits, country, settings.international_prefixes) == number:
+        return
+    if not country:
+        problem = f"{text!r} begins with no country code; write + and the country code, as in {number}"
+        raise RoutingError("INVALID_NUMBER", problem)
+    abroad = read_digits(digits, "")
+    if abroad and abroad != number and is_in_use(abroad) and not is_in_use(number):
+        problem = f"{text!r} may be {number} or {abroad}; write the one that is meant"
+        raise RoutingError("INVALID_NUMBER", problem)
 
 
 class _LookupRecorder:

@@ -50,6 +50,8 @@ _PREFIXES = 4  # national prefixes that somebody may have written before one num
 # Prefixes that a plan has given up, and how many digits followed them: people and machines write them on. The digit
 # between country code and number of mobile phones in Mexico ended in 2019.
 _RETIRED: Final = {"+521": ("+52", 10)}
+# Countries whose national prefix is 0 and that have numbers which begin with it all the same.
+_ZERO_IS_THE_NUMBERS: Final = frozenset((62, 81, 82, 250, 598))
 
 
 @lru_cache(maxsize=8192)
@@ -76,6 +78,33 @@ def in_plan(number: str) -> str:
 
 
 @lru_cache(maxsize=8192)
+def beginning_in_plan(prefix: str) -> str:
+    """The beginning of numbers, `+` and digits, as numbers in normal form have it: +44020 is +4420. What some number in
+    normal form begins with stays as it is."""
+    if is_virtual(prefix):
+        return prefix
+    whole = in_plan(prefix) if is_e164(prefix) else prefix
+    if whole != prefix:
+        return whole
+    for retired, (instead, _) in _RETIRED.items():
+        if prefix.startswith(retired):
+            return instead + prefix[len(retired) :]
+    code = next((end for end in (2, 3, 4) if _regions(prefix[1:end])), 0)
+    if not code or int(prefix[1:code]) in _ZERO_IS_THE_NUMBERS:
+        return prefix
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(_regions(prefix[1:code])[0])
+    trunk = "" if metadata is None else metadata.national_prefix or ""
+    rest = prefix[code:]
+    for _ in range(_PREFIXES if trunk[:1] == "0" else 0):
+        rest = rest.removeprefix(trunk)
+    return prefix[:code] + rest
+
+
+def _regions(code: str) -> tuple[str, ...]:
+    return phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(code), ()) if code else ()
+
+
+@lru_cache(maxsize=8192)
 def read_international(digits: str, country: str, prefixes: tuple[str, ...]) -> str:
     """The number behind a prefix that stands for `+`; "" where there is no such prefix.
 
@@ -98,6 +127,16 @@ def read_international(digits: str, country: str, prefixes: tuple[str, ...]) -> 
             except phonenumbers.NumberParseException:
                 continue
     return numbers[-1] if numbers else ""
+
+
+def behind_prefix(digits: str, country: str, prefixes: tuple[str, ...]) -> str:
+    """What follows a prefix that stands for `+`, however little that is; "" where there is no such prefix."""
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(country) if country else None
+    if metadata is not None and metadata.international_prefix:
+        own = re.match(metadata.international_prefix, digits)
+        if own is not None:
+            return digits[own.end() :]
+    return next((digits[len(prefix) :] for prefix in prefixes if digits.startswith(prefix)), "")
 
 
 def checked_number(text: str, *, strict: bool = False) -> str:
@@ -134,6 +173,14 @@ def checked_number(text: str, *, strict: bool = False) -> str:
 def _is_complete(parsed: phonenumbers.PhoneNumber) -> bool:
     # is_possible_number is content with a number that lacks its area code, too; nobody far away can be reached so.
     return phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+
+
+def is_in_use(number: str) -> bool:
+    """Whether its country has given out numbers like this one, in normal form."""
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def is_reserved(number: str, reserved_prefix: str) -> bool:

@@ -34,6 +34,19 @@ async def offered(client: Client, path: str = "available_numbers", **params: Any
 # ---- one by one
 
 
+@pytest.mark.parametrize("written", ["0044 (0)20 7946 0123", "tel:+44-20-7946-0123", "+4402079460123#"])
+async def test_a_number_is_offered_provisioned_and_found_in_any_form(api: Api, written: str) -> None:
+    assert (await api.root.post("/v1.0/inventory", {"number": written}))["number"] == "+442079460123"
+    again = await upload(api, f'number\n{written}\n"00 44 20 7946 0123"\n+44 20 7946 0124\n2125551234\n')
+    assert (again["added"], again["unchanged"], again["refused"]) == (1, 1, 2)
+    assert [error["reason"] for error in again["errors"]] == ["NUMBER_ALREADY_EXISTS", "INVALID_NUMBER"]
+    assert await offered(api.root, "inventory", number=written) == ["+442079460123"]
+    taken = await api.root.post("/v1.0/numbers", {"number": written, "origin": "provisioned"})
+    assert taken["number"] == "+442079460123"
+    extension = {"name": "alice", "password": "a long password", "caller_id": written}
+    assert (await api.root.post("/v1.0/extensions", extension))["caller_id"] == "+442079460123"
+
+
 async def test_a_number_is_put_on_offer_and_withdrawn(api: Api) -> None:
     provider = await api.root.post("/v1.0/providers", PROVIDER)
     body = {"number": "+1 800 555-1234", "provider_id": provider["id"], "price": 2_000_000, "name": "vanity"}

@@ -545,6 +545,8 @@ async def test_lists_are_filtered(api: Api) -> None:
     assert await found(admin, name="hotline") == ["+14155552671"]
     assert await found(admin, number="+14155552671") == ["+14155552671"]
     assert await found(admin, number="14155552671") == ["+14155552671"]
+    for written in ("0014155552671", "tel:+1-415-555-2671", "+1 (415) 555-2671#", "+1 1 415 555 2671"):
+        assert await found(admin, number=written) == ["+14155552671"], written
     assert await found(admin, number="+14155552672") == []
     assert await found(admin, number="%", name="\u00e9") == []
     assert await found(api.root, status="available") == ["+14155552672"]

@@ -13,6 +13,7 @@ from routing.models.fields import reason_of
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
+from routing.settings import RoutingSettings
 
 SOME_ID = UUID("4dbeabd6-f397-4375-95d2-a38411e07ed1")
 
@@ -112,7 +113,7 @@ def test_numbers_that_are_refused(values: dict[str, Any], reason: str, words: st
 def test_strict_numbers_come_with_the_context() -> None:
     Number.model_validate({"number": "+15551234567"})
     with pytest.raises(ValidationError, match="not in use"):
-        Number.model_validate({"number": "+15551234567"}, context={"strict_numbers": True})
+        Number.model_validate({"number": "+15551234567"}, context={"numbering": RoutingSettings(strict=True)})
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,8 @@ async def list_calls(
         for column, value in (
             (columns.status, status),
             (columns.direction, direction),
-            (columns.source, _party(source)),
-            (columns.destination, _party(destination)),
+            (columns.source, _party(services, source)),
+            (columns.destination, _party(services, destination)),
             (columns.hangup_reason, hangup_reason),
             (columns.provider_id, provider_id if caller.is_super else None),
             (columns.groupcall_id, groupcall_id),
@@ -234,9 +234,9 @@ async def elsewhere(services: Services, row: Row, word: str) -> ApiError:
     return ApiError("RUNS_ON_OTHER_NODE", problem)
 
 
-def _party(text: str | None) -> str | None:
+def _party(services: Services, text: str | None) -> str | None:
     """A number as people write it, or whatever else was dialled."""
-    return None if text is None else asked_number(text) or text
+    return None if text is None else asked_number(services, text) or text
 
 
 __all__ = ["CALLS", "Call", "elsewhere", "router"]

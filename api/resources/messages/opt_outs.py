@@ -42,9 +42,9 @@ async def list_opt_outs(
 ) -> Any:
     """The opt-outs, newest first."""
     columns = tables.opt_outs.c
-    where = [] if number is None else [columns.number == asked_number(number)]
+    where = [] if number is None else [columns.number == asked_number(services, number)]
     if contact is not None:
-        where.append(columns.contact == (f"+{contact[1:]}" if contact[:1] == " " else contact))
+        where.append(columns.contact == (asked_number(services, contact) or contact))
     return await OPT_OUTS.list(services, caller, paging, *where, customer_id=customer_id)
 
 

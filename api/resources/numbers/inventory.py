@@ -60,7 +60,7 @@ async def list_inventory(
     """The numbers on offer, newest first."""
     columns = tables.numbers.c
     where = [columns.status == "available"]
-    where += [] if number is None else [columns.number == asked_number(number)]
+    where += [] if number is None else [columns.number == asked_number(services, number)]
     where += [] if country is None else [columns.country == country.upper()]
     where += [] if provider_id is None else [columns.provider_id == provider_id]
     # They are nobody's: the index of customers finds them among all numbers.

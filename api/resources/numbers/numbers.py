@@ -32,10 +32,11 @@ from routing.directory.lifecycle import (
 from routing.errors import RoutingError
 from routing.identifiers import NIL
 from routing.models.number import NumberOrigin, NumberStatus, NumberType
+from routing.numbers.normalise import normalise_dialled, written_number
 from routing.numbers.numbering import (
     NumberKind,
-    checked_number,
     describe_number,
+    in_plan,
     is_e164,
     is_virtual,
     without_separators,
@@ -146,7 +147,7 @@ async def list_numbers(
     """The numbers, newest first. Super admins see those in the inventory, too. With `status=released`, those that were
     deleted: a customer sees what it had itself."""
     columns = tables.numbers.c
-    where = [] if number is None else [columns.number == asked_number(number)]
+    where = [] if number is None else [columns.number == asked_number(services, number)]
     where += [
         column == value
         for column, value in ((columns.type, type), (columns.status, status), (columns.name, name))
@@ -314,7 +315,7 @@ def read_number(services: Services, text: str) -> str:
     """A number of a body, in normal form. Raises ApiError INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID,
     VIRTUAL_NUMBER_RESERVED."""
     try:
-        number = checked_number(text, strict=services.routing.strict)
+        number = written_number(text, services.routing)
         check_not_reserved(services.routing, number)
     except RoutingError as error:
         raise fault_in("number", error.reason, str(error)) from None
@@ -400,10 +401,13 @@ def _tell(transaction: Transaction, news: EventType, row: Row) -> None:
     transaction.event(news, row["customer_id"], Number.model_validate(row).model_dump(mode="json"))
 
 
-def asked_number(text: str) -> str:
-    """A number in a query, where `+` arrives as a space if the client did not escape it; "" for what is none."""
-    number = f"+{without_separators(text).removeprefix('+')}"
-    return number if is_e164(number) else ""
+def asked_number(services: Services, text: str) -> str:
+    """A number in a query, in normal form, with or without its `+`, which arrives as a space if the client did not
+    escape it; "" for what is none."""
+    digits = without_separators(text.removeprefix("tel:")).removeprefix("+").removesuffix("#")
+    if digits[:1] == "0":
+        return normalise_dialled(digits, services.routing).number
+    return in_plan(f"+{digits}") if is_e164(f"+{digits}") else ""
 
 
 __all__ = ["NUMBERS", "Number", "WrittenNumber", "asked_number", "read_number", "router"]

@@ -165,7 +165,7 @@ async def list_extensions(
 async def create_extension(services: Use, caller: Who, body: ExtensionCreate) -> Any:
     """Create an extension."""
     owner = caller.owner(body.customer_id)
-    model = checked(Model, body.model_dump(exclude={"password", "customer_id"}))
+    model = checked(Model, body.model_dump(exclude={"password", "customer_id"}), {"numbering": services.routing})
     if problem := emergency_name(model.name, services.routing):
         raise fault_in("name", "INVALID_REQUEST_PARAMETER", problem)
     values = model.model_dump(exclude=_MADE_HERE) | {"customer_id": owner}
@@ -206,7 +206,9 @@ async def update_extension(services: Use, caller: Who, extension_id: UUID, body:
             values |= _login(services, before["name"], values.pop("password"))
         # A name that it has had for long need not be one that is given today.
         model = checked(
-            Model, {"name": "any"} | {key: values[key] for key in values.keys() & Model.model_fields.keys()}
+            Model,
+            {"name": "any"} | {key: values[key] for key in values.keys() & Model.model_fields.keys()},
+            {"numbering": services.routing},
         )
         values |= model.model_dump(include=set(values))
         await _require_references(transaction, before["customer_id"], values)

@@ -19,7 +19,7 @@ from api.openapi.schema import LINE, TEXT, Fields, documented
 from api.resources.resource import Resource, require_owner
 from api.resources.routing.providers import CODES, TIMERS, require_provider
 from routing.identifiers import NIL
-from routing.models.route import Route
+from routing.models.route import Route, read_target
 from store import rows
 from store.database import tables
 from store.directory.mapping import route_of, route_row
@@ -121,7 +121,7 @@ async def list_routes(
     """The routes, newest first."""
     columns = tables.routes.c
     where = [] if provider_id is None else [columns.provider_id == provider_id]
-    where += [] if target is None else [columns.target == target]
+    where += [] if target is None else [columns.target == read_target(target, services.routing)]
     return await ROUTES.list(services, caller, paging, *where, customer_id=customer_id)
 
 
@@ -138,7 +138,7 @@ async def list_routes(
 )
 async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
     """Create a route."""
-    route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()})
+    route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()}, {"numbering": services.routing})
     async with services.store.write() as transaction:
         await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
@@ -190,7 +190,8 @@ async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUp
         before = await ROUTES.find(transaction, caller, route_id)
         changed = changes(body, before, RouteAnswer, _CLEARED)
         refuse_declared(before, "route")
-        route = checked(Route, route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed)
+        values = route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed
+        route = checked(Route, values, {"numbering": services.routing})
         await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
         row = await rows.update(transaction, tables.routes, route_id, route_row(route))
