@@ -519,6 +519,12 @@ class MediaSettings(_Section):
     """What the engine offers, in this order, and takes of what it is offered."""
     rtp_timeout: Seconds = Field(default=300.0, ge=0)
     """A call whose peer sends no media for so long, and does not hold us, is hung up; 0 waits for ever."""
+    silence: bool = True
+    """Whether an answered call that waits (for keys, in `sleep`, between two sounds) is sent silence all the time, as
+    phones and border controllers expect that look for a stream."""
+    keepalive: Seconds = Field(default=15.0, ge=0)
+    """Seconds between two packets of silence to a call that hears nothing: in `block`, and in a queue without music; 0
+    sends none."""
     inband_digits: Literal["auto", "never", "always"] = "auto"
     """Whether keys are heard as tones in the sound: `auto` does where no telephone-event was agreed on."""
     sounds: str = "./sounds"

@@ -125,6 +125,7 @@ class Call(Party):
         "origin",
         "peer_reason",
         "remote",
+        "resting",
         "share",
         "status",
         "task",
@@ -173,6 +174,7 @@ class Call(Party):
         self._consent: Consent | None = None  # made where media of ours asks for it
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
         self._rang = False
+        self.resting = False  # it waits for nothing; see `rest`
         self.dialled = ""  # the number that was dialled, in the form in which numbers are compared
         self.origin: Any = None  # of a call that we made to ourselves: `DialSpec.origin`; None: it came from a peer
         session.user = self
@@ -332,17 +334,20 @@ class Call(Party):
     # ---- waiting
 
     async def wait_ended(self) -> None:
-        """Returns when the leg is over."""
+        """Returns when the leg is over. A call whose own task waits here rests."""
         if self.ended:
             return
         if self._ended is None:
             self._ended = asyncio.Event()
+        rested = self.resting
         if asyncio.current_task() is self.task:
             self.awaits_end = True
+            self.rest()
         try:
             await self._ended.wait()
         finally:
             self.awaits_end = False
+            self.rest(rested)
 
     async def sleep(self, seconds: float) -> None:
         """Wait; a hangup ends it by cancelling the call's task. Raises CallEnded on a call that is over."""
@@ -396,6 +401,38 @@ class Call(Party):
         """Opens our media without playing; answers first if need be. Raises as `play` does."""
         await self._media_orders().listen()
 
+    def rest(self, on: bool = True) -> None:
+        """From now on the peer waits for nothing: whenever it hears nothing it is sent a packet now and then, and not
+        silence all the time. With `on` false as before."""
+        if on == self.resting:
+            return
+        self.resting = on
+        if self.answered and not self.ended:
+            stream = self.media_port.stream if self.media_port is not None else None
+            if stream is None:
+                self._wait_quietly()
+            elif self._orders is not None:
+                self._orders.fill()
+
+    def _wait_quietly(self) -> None:
+        """Nobody plays anything to the peer yet, although its media may end at us."""
+        plane = self.agent.plane
+        plane.unfilled.remove(self)
+        plane.resting.remove(self)
+        if self.media_port is not None:
+            (plane.unfilled if plane.fills and not self.resting else plane.resting).add(self)
+
+    def due(self, now: float) -> None:
+        """The peer has waited (`Plane.unfilled`, `Plane.resting`)."""
+        plane, port = self.agent.plane, self.media_port
+        if self.ended or port is None:
+            return
+        if plane.fills and not self.resting:
+            if not self._media_orders().fill():
+                plane.unfilled.add(self)  # our offer has no answer yet
+        elif port.keep_alive(plane):
+            plane.resting.add(self)
+
     def forget_keys(self) -> None:
         """Throws away the keys that nobody has asked for."""
         if self._orders is not None:
@@ -433,6 +470,9 @@ class Call(Party):
         """Give our own media port back; what plays ends."""
         media, self.media_port = self.media_port, None
         if media is not None:
+            plane = self.agent.plane
+            plane.unfilled.remove(self)
+            plane.resting.remove(self)
             self._carried = _added(self._carried, media.report())
             media.close()
         if self._orders is not None:
@@ -494,6 +534,8 @@ class Call(Party):
     def set_answered(self, now: float) -> None:
         self.answered_at = now
         self._set_status("progressing")
+        if self.media_port is not None:
+            self._wait_quietly()
         if self.agent.max_call_duration:
             self.session.limit(now + self.agent.max_call_duration)
 

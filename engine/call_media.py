@@ -41,6 +41,7 @@ class MediaAgent(Protocol):
 class MediaOwner(Protocol):
     """The call that the media orders are for (`engine.call.Call`)."""
 
+    resting: bool
     session: Session
     media_port: MediaPort | None
     peer_body: bytes
@@ -159,6 +160,15 @@ class CallMedia:
         if self._stream is not None:
             self._stream.detach(tap)
 
+    def fill(self) -> bool:
+        """Silence goes out from now on where nothing plays; where the call rests, only what `RtpSession.check` says.
+        False while no media has been agreed on."""
+        port = self._call.media_port
+        if port is None or port.agreed is None:
+            return False
+        self._take(port)
+        return True
+
     # ---- what the peer does
 
     def take_info(self, request: Request, now: float) -> bool:
@@ -209,13 +219,19 @@ class CallMedia:
         port = call.media_port
         if port is None or call.ended:  # given back, or hung up, while the peer was asked
             raise CallEnded("the call is over")
-        stream = port.open_stream(call.agent.plane)
+        return self._take(port)
+
+    def _take(self, port: MediaPort) -> RtpSession:
+        call = self._call
+        plane = call.agent.plane
+        stream = port.open_stream(plane)
         if stream is not self._stream:
             self._stream = stream
             stream.on_key = self._pressed
             stream.on_silence = self._silent
             for tap in self._taps:
                 stream.attach(tap)
+        stream.fill(call.answered and plane.fills and not call.resting)
         return stream
 
     async def _open_for_keys(self) -> RtpSession:

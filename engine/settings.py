@@ -20,6 +20,8 @@ class AgentSettings:
     rtp_first: int = 20_000
     rtp_last: int = 29_999
     rtp_timeout: float = 300.0  # s without RTP and RTCP until a call with media of ours is hung up; 0: never
+    silence: bool = True  # answered calls that wait are sent silence
+    keepalive: float = 15.0  # s between two packets to a call that hears nothing; 0: none
     inband_digits: str = "auto"  # keys heard as tones: auto (from peers without telephone-event), never, always
     codecs: tuple[str, ...] = ()  # of our own media, in the order of our offers; PCMU and PCMA where empty
     websocket: WebSocketOptions = field(default_factory=WebSocketOptions)

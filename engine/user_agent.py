@@ -226,7 +226,14 @@ class UserAgent:
         if self.settings.codecs:  # whether there is a library for each takes 0.1 s to find out, and once for all calls
             found = await asyncio.to_thread(lambda: [by_name(name) for name in self.settings.codecs])
             self.codecs = tuple(codec for codec in found if codec is not None) or CODECS
-        self.plane = Plane(self.loop, self.now, self.settings.rtp_timeout, self._media_fault)
+        self.plane = Plane(
+            self.loop,
+            self.now,
+            self.settings.rtp_timeout,
+            self._media_fault,
+            fills=self.settings.silence,
+            keepalive=self.settings.keepalive,
+        )
         self.relays = Relays(self.ports, self.loop, self.plane)
 
     def _new_resolver(self) -> Resolver:

@@ -182,6 +182,11 @@ class NestedLeg:
         self._open()
         await self._with_media(self._caller.listen())
 
+    def rest(self, on: bool = True) -> None:
+        """The caller's."""
+        if not self._over:
+            self._caller.rest(on)
+
     def forget_keys(self) -> None:
         """Of the caller."""
         self._check()

@@ -62,6 +62,8 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         rtp_first=sip.rtp_ports.first,
         rtp_last=sip.rtp_ports.last,
         rtp_timeout=media.rtp_timeout,
+        silence=media.silence,
+        keepalive=media.keepalive,
         inband_digits=media.inband_digits,
         codecs=tuple(media.codecs),
         websocket=websocket_options(sip.websocket),

@@ -80,7 +80,8 @@ class MediaPort:
     @property
     def stream(self) -> RtpSession | None:
         """The media in use; None before `open_stream`, and once closed."""
-        return self._stream
+        stream = self._stream
+        return stream if stream is not None and stream.awake else None
 
     def answer(self, offer: bytes, now_id: int | None = None) -> bytes:
         """Our answer to an offer, the first or a later one (hold, resume, a changed address).
@@ -118,6 +119,21 @@ class MediaPort:
 
     def open_stream(self, plane: Plane) -> RtpSession:
         """The media, to play, to listen and to echo; it is opened when it is first asked for."""
+        stream = self._stream_of(plane)
+        stream.wake()
+        return stream
+
+    def keep_alive(self, plane: Plane) -> bool:
+        """A packet of silence, where there is anybody to send it to. False where the media is open, and sends its own;
+        it need not be opened for this."""
+        if self._agreed is None:
+            return True
+        stream = self._stream_of(plane)
+        if not stream.awake:
+            stream.keep_alive()
+        return not stream.awake
+
+    def _stream_of(self, plane: Plane) -> RtpSession:
         self._open_port()
         if self._agreed is None:
             raise RuntimeError("no media has been agreed on yet: answer or accept first")
@@ -128,7 +144,8 @@ class MediaPort:
 
     def report(self) -> dict[str, Any] | None:
         """What went through it, for the record of the call; None where nobody used it."""
-        return self._stream.report() if self._stream is not None else None
+        stream = self._stream
+        return stream.report() if stream is not None and stream.awake else None
 
     def close(self) -> None:
         """Ends the stream and gives the socket back. A second time does nothing."""

@@ -150,6 +150,7 @@ def stop(run: Run, option: NoOptions) -> int:
 @action(NoOptions, ends=True)
 async def block(run: Run, option: NoOptions) -> int:
     """Waits for the hangup. What follows, if anything could, has no call any more."""
+    run.call.rest()
     await run.call.wait_ended()
     return HUNG_UP
 

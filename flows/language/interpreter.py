@@ -109,6 +109,7 @@ async def conduct(run: Run, program: Program) -> None:
                 completions += 1
                 if following is None:
                     program = _NOTHING  # what completes it has been looked for
+                    run.call.rest()
                     await run.call.wait_ended()
             elif end == COMPLETED:
                 run.hangup("normal")

@@ -108,6 +108,7 @@ class FlowCall(SoundMethods):
     async def block(self) -> None:
         """Waits for the hangup."""
         self._count()
+        self._run.call.rest()
         await self._run.call.wait_ended()
         self.result = HUNG_UP
 

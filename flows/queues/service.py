@@ -100,7 +100,9 @@ class Queues:
             waiting.tell()
             return waiting.attended()
         self._enter(waiting)
+        call = waiting.context.call
         try:
+            call.rest()  # whoever waits here hears music, or nothing
             await self._wait(waiting)
         except (asyncio.CancelledError, CallEnded):
             waiting.turn("hangup")
@@ -113,6 +115,7 @@ class Queues:
         finally:
             self._leave(waiting)
             waiting.tell()
+            call.rest(False)
             await _ended(waiting.music)
         return waiting.attended()
 

@@ -207,6 +207,9 @@ class SimulatedLeg:
         if self.ended_at is None:
             await self._pass(math.inf)
 
+    def rest(self, on: bool = True) -> None:
+        """Nothing is sent here."""
+
     async def sleep(self, seconds: float) -> None:
         """Puts the clock forward."""
         self._check()

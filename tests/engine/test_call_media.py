@@ -100,7 +100,7 @@ class Phone:
 
 @pytest.fixture
 def phone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Phone]:
-    made = Phone(monkeypatch, AgentSettings(inband_digits="never"))
+    made = Phone(monkeypatch, AgentSettings(inband_digits="never", silence=False))
     yield made
     made.rtp.close()
 
@@ -322,7 +322,7 @@ def test_a_key_by_info_and_by_rfc4733_is_one(phone: Phone) -> None:
 
 def test_keys_as_tones_until_the_first_by_rfc4733(monkeypatch: pytest.MonkeyPatch) -> None:
     """`inband_digits: always`: a peer that sends events and tones is heard once, and decoded no longer."""
-    phone = Phone(monkeypatch, AgentSettings(inband_digits="always"))
+    phone = Phone(monkeypatch, AgentSettings(inband_digits="always", silence=False))
     keys: list[str] = []
 
     async def work(call: Call) -> None:
@@ -363,7 +363,7 @@ def tone(row: int, column: int) -> list[bytes]:
 def test_who_is_listened_to_for_tones(
     monkeypatch: pytest.MonkeyPatch, setting: str, events: bool, listens: int
 ) -> None:
-    phone = Phone(monkeypatch, AgentSettings(inband_digits=setting))
+    phone = Phone(monkeypatch, AgentSettings(inband_digits=setting, silence=False))
 
     async def work(call: Call) -> None:
         await call.key()
@@ -546,7 +546,7 @@ def test_a_bridged_call_costs_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Music for somebody who waits, in a task of its own, is no error when the waiting is over."""
-    phone = Phone(monkeypatch, AgentSettings(inband_digits="never"))
+    phone = Phone(monkeypatch, AgentSettings(inband_digits="never", silence=False))
     played: list[str] = []
 
     async def work(call: Call) -> str:

@@ -160,6 +160,9 @@ class FakeCall:
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
 
+    def rest(self, on: bool = True) -> None:
+        """Nothing is sent here."""
+
     async def wait_ended(self) -> None:
         await asyncio.shield(self.ended_future)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import PCMU
-from engine.media.plane import Plane
+from engine.media.plane import KEEPALIVE, Plane
 from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.consent import Consent
 from engine.media.rtp.packet import RtpPacket
@@ -170,14 +170,24 @@ class Dialog(Everybody):
 class Line:
     """One stream on a plane, with its peer: a known one at `PEER`, unless the test says otherwise."""
 
-    def __init__(self, what: Agreed | None = None, rtp_timeout: float = 0.0, dialog: Dialog | None = None) -> None:
+    def __init__(
+        self,
+        what: Agreed | None = None,
+        rtp_timeout: float = 0.0,
+        dialog: Dialog | None = None,
+        *,
+        awake: bool = True,
+        keepalive: float = KEEPALIVE,
+    ) -> None:
         self.time = Time()
         self.faults: list[Exception] = []
-        self.plane = Plane(self.time, self.time, rtp_timeout, self.faults.append)
+        self.plane = Plane(self.time, self.time, rtp_timeout, self.faults.append, keepalive=keepalive)
         self.port = Port()
         self.dialog = dialog or Dialog(receives=True, opening=False, known=True)
         consent = self.dialog.consent(self.time)
         self.stream = RtpSession(self.port, what or agreed(), self.plane, consent)  # type: ignore[arg-type]
+        if awake:
+            self.stream.wake()
 
     @property
     def sent(self) -> list[RtpPacket]:

@@ -8,7 +8,7 @@ from engine.media.codec.registry import Codec
 from engine.media.rtp.consent import MOST_HOSTS, TRIAL, Consent
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.rtcp import ReceiverReport, Sdes, compound
-from engine.media.rtp.session import KEEP_ALIVE
+from engine.media.plane import KEEPALIVE
 from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import PEER, STRANGER, Dialog, Line, Tape, agreed, numbers
 
@@ -198,7 +198,7 @@ async def test_keys_keepalives_reports_and_the_goodbye_are_bounded_as_sound_is()
     for remote in (PEER, STRANGER):
         one = line(remote, mux=True)
         one.stream.press("1234567890", 0.1, 0.1)
-        one.time.run(5 * KEEP_ALIVE)
+        one.time.run(5 * KEEPALIVE)
         assert to(one, OWN) <= 51 and to(one, THIRD) == 0
         before = len(one.port.sock.sent)
         one.stream.close()

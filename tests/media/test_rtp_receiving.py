@@ -372,6 +372,7 @@ async def test_who_sends_reports_as_a_sender_and_says_goodbye_rfc3550_6_6() -> N
     line.time.run(0.0199)  # reports fall due between two packets
     consent = line.dialog.consent(line.time)
     line.stream = RtpSession(line.port, agreed(mux=True), line.plane, consent)  # type: ignore[arg-type]
+    line.stream.wake()
     line.stream.play(Endless())
     line.time.run(20.0)
     line.stream.close()

@@ -8,7 +8,7 @@ import pytest
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import G722, PCMA, PCMU
 from engine.media.rtp.packet import RtpPacket
-from engine.media.rtp.session import KEEP_ALIVE
+from engine.media.plane import KEEPALIVE
 from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import EVENTS, PEER, Line, Tape, agreed, numbers
 
@@ -268,11 +268,11 @@ async def test_srtp_goes_on_counting_where_the_peer_alone_changes_its_key_rfc371
 @pytest.mark.parametrize("codec", [PCMU, G722])
 async def test_a_sign_of_life_where_nothing_plays(codec: Codec) -> None:
     line = Line(agreed(codec))
-    line.time.run(KEEP_ALIVE * 3 + 2)
+    line.time.run(KEEPALIVE * 3 + 2)
     assert len(line.sent) == 3
     assert {len(packet.payload) for packet in line.sent} == {160}
     line.stream.agree(agreed(codec, listening=False))
-    line.time.run(KEEP_ALIVE * 3)
+    line.time.run(KEEPALIVE * 3)
     assert len(line.sent) == 3
     line.stream.close()
 

@@ -40,6 +40,7 @@ class RtcpSession:
         "_due",
         "_latch",
         "_name",
+        "_open",
         "_plane",
         "_reception",
         "_round_trip",
@@ -60,6 +61,7 @@ class RtcpSession:
         self._agreed: Agreed | None = None
         self._srtp: Srtp | None = None
         self._sock: socket.socket | None = None
+        self._open = False
         self._latch = Latch(consent)
         self._reception: Reception | None = None
         self._before = (0, 0)  # packets received and lost before the codec's clock changed
@@ -70,6 +72,13 @@ class RtcpSession:
         self._due = plane.clock() + plane.random.uniform(0.5, 1.5) * INTERVAL / 2
         self.received = 0
         self.refused = 0
+
+    def open(self) -> None:
+        """Begins to report, and to read reports."""
+        self._open = True
+        agreed = self._agreed
+        if agreed is not None and not agreed.rtcp_mux:
+            self._open_socket()
 
     def agree(self, agreed: Agreed, srtp: Srtp | None) -> None:
         """What offer and answer have agreed on now."""
@@ -82,7 +91,7 @@ class RtcpSession:
         self._latch.retarget(agreed.rtcp)
         if agreed.rtcp_mux:
             self._close_socket()
-        elif self._sock is None:
+        elif self._open and self._sock is None:
             self._open_socket()
 
     def _open_socket(self) -> None:

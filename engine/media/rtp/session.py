@@ -1,7 +1,12 @@
 """RTP session: the sound of one call, both ways.
 
 A stream exists from when somebody wants the call's media until the call gives it back. Its socket is read all that
-time; it has turns at the pacer only while it plays, presses keys, or is listened to.
+time; it has turns at the pacer only while it plays, presses keys, is listened to, or sends silence.
+
+What is sent where nothing plays: silence without a gap to a peer that waits for something (phones, border controllers
+and timers latch on to a stream, and hang up without one), a packet now and then to one that waits for nothing, and
+nothing at all to one that does not listen. Silence is no sound to a peer which may yet be sent none: it goes where
+everything may go, and leaves the beginning of what plays, and the time that a stranger has for it, alone.
 """
 
 import asyncio
@@ -31,10 +36,6 @@ BATCH: Final = 16
 LARGEST: Final = 1500
 """Octets of the largest datagram that is taken for RTP: no telephone codec fills half of an Ethernet frame."""
 
-KEEP_ALIVE: Final = 15.0
-"""Seconds after which a stream that plays nothing sends 20 ms of silence: that keeps a NAT open (RFC 6263 §4), and
-peers content that hang up where nothing comes."""
-
 PATIENCE: Final = 50
 """Frames that what plays waits at most for a peer that may be sent nothing yet, so that it hears the beginning."""
 
@@ -46,6 +47,7 @@ class RtpSession:
     """One call's media in use. See `MediaPort.stream`.
 
     Attributes:
+        awake: The socket is read. A stream that is not sends a packet now and then, and does nothing else.
         counts: What became of the datagrams that came.
         sender: What goes out.
         control: Its RTCP (RFC 3550 §6).
@@ -62,6 +64,7 @@ class RtpSession:
         "_echo",
         "_fed",
         "_feed",
+        "_fills",
         "_frame",
         "_hearing",
         "_keys",
@@ -74,6 +77,7 @@ class RtpSession:
         "_rtp",
         "_sent",
         "_srtp",
+        "awake",
         "control",
         "counts",
         "on_key",
@@ -82,7 +86,7 @@ class RtpSession:
     )
 
     def __init__(self, rtp: RtpSocket, agreed: Agreed, plane: Plane, consent: Consent) -> None:
-        """Begins to read the port; what came earlier is thrown away."""
+        """A stream that sleeps; see `wake`."""
         bits = plane.random.getrandbits
         self._rtp = rtp
         self._plane = plane
@@ -97,6 +101,7 @@ class RtpSession:
         self._srtp: Srtp | None = None
         self._echo: Echo | None = None
         self._feed: AudioSource | None = None
+        self._fills = False  # silence goes out where nothing plays
         self._fed: asyncio.Future[None] | None = None
         self._keys: DigitSender | None = None
         self._keys_begin: int | None = None  # timestamp of the first tick of what is pressed
@@ -107,10 +112,20 @@ class RtpSession:
         self._comes = 0  # packets that had come when somebody last looked
         self._alive = self._quiet = plane.clock()
         self._sent = 0
+        self.awake = False
         self.agree(agreed)
-        rtp.widen()
-        plane.loop.add_reader(rtp.sock.fileno(), self._readable)
+
+    def wake(self) -> None:
+        """Begins to read the port; what came earlier is thrown away. A second time does nothing."""
+        if self.awake:
+            return
+        plane = self._plane
+        self.awake = True
+        self._alive = self._quiet = plane.clock()
+        self._rtp.widen()
+        plane.loop.add_reader(self._rtp.sock.fileno(), self._readable)
         plane.periodic.add(self)
+        self.control.open()
 
     def agree(self, agreed: Agreed) -> None:
         """What offer and answer have agreed on now: hold, resume, another address, other codecs, new keys."""
@@ -132,12 +147,16 @@ class RtpSession:
             self._hearing.agree(agreed.codecs)
         self.control.agree(agreed, self._srtp)
         self._alive = self._plane.clock()  # a peer that comes back from hold is given its time anew
+        if self._fills and agreed.listening:
+            self._plane.pacer.add(self)
 
     def close(self) -> None:
         """Reads, sends and waits for nothing any more; the port itself is left to whoever leased it."""
         plane = self._plane
-        if self not in plane.periodic:
+        self._fills = False
+        if not self.awake:
             return
+        self.awake = False
         plane.periodic.remove(self)
         plane.pacer.remove(self)
         plane.loop.remove_reader(self._rtp.sock.fileno())
@@ -176,6 +195,12 @@ class RtpSession:
         future = self._pressed = asyncio.get_running_loop().create_future()
         self._plane.pacer.add(self)
         return future
+
+    def fill(self, on: bool) -> None:
+        """From now on silence is sent where nothing plays, or no more."""
+        self._fills = on
+        if on:
+            self._plane.pacer.add(self)
 
     @property
     def takes_events(self) -> bool:
@@ -250,6 +275,8 @@ class RtpSession:
         counts.taken += 1
         if source != sender.target:
             self._follow(source)
+        if not self.awake:
+            return
         event = number in agreed.event_types
         self.control.on_packet(packet, event, now)
         if event:
@@ -291,14 +318,16 @@ class RtpSession:
                 hearing.tick(self._plane.clock())
             except Exception as error:  # a tap's: it has been sent away
                 self._plane.fault(error)
-        elif self._feed is None and self._keys is None:
-            self._plane.pacer.remove(self)
+        agreed, feed, fills = self._agreed, self._feed, self._fills
+        if feed is None and self._keys is None:
+            if fills and agreed.listening:
+                self._send_silence(agreed, frame)
+            elif hearing is None:
+                self._plane.pacer.remove(self)
             return
-        agreed = self._agreed
         if not agreed.listening or (self.sender.target is None and self._waits(frame)):
             return  # held: what plays waits until the peer listens again
         payload = b""
-        feed = self._feed
         if feed is not None:
             try:
                 taken = feed.next(agreed.codec)
@@ -309,8 +338,12 @@ class RtpSession:
                     self._end_feed(None)
                 elif taken:
                     payload = taken
-        if (self._keys is None or not self._send_key(self._keys, frame)) and payload:
+        if self._keys is not None and self._send_key(self._keys, frame):
+            return
+        if payload:
             self._send_sound(payload, frame)
+        elif fills:
+            self._send_silence(agreed, frame)
 
     def _waits(self, frame: int) -> bool:
         """Whether what plays waits for the peer's consent: once, at the beginning."""
@@ -334,6 +367,29 @@ class RtpSession:
             payload_type &= ~MARKER
             timestamp += step
 
+    def _send_silence(self, agreed: Agreed, frame: int) -> None:
+        if self._echo is None and self._may_be_sent_silence():
+            self._send_sound(self._plane.silence(agreed.codec), frame)
+
+    def _may_be_sent_silence(self) -> bool:
+        sender = self.sender
+        if sender.target is None:
+            sender.aim(sender.wanted)
+        return sender.target is not None
+
+    def keep_alive(self) -> None:
+        """One packet of silence, where the peer may be sent it. It begins no talkspurt, and so has no marker (RFC 3551
+        §4.1). One that sleeps looks first where the peer's own media comes from."""
+        agreed = self._agreed
+        if not self.awake:
+            self._readable()
+        if not agreed.listening or self._echo is not None or not self._may_be_sent_silence():
+            return
+        codec, sender = agreed.codec, self.sender
+        payload = self._plane.silence(codec)[: codec.octets * agreed.packet or None]
+        timestamp = sender.timestamp(self._plane.pacer.frame)
+        sender.send(agreed.codec_payload_type, timestamp, payload, codec.step * agreed.packet // 20)
+
     def _send_key(self, keys: DigitSender, frame: int) -> bool:
         """Whether this turn is the keys', which have silence between them."""
         events = self._agreed.events
@@ -350,6 +406,8 @@ class RtpSession:
         if packet is not None:
             marker = MARKER if packet.marker else 0
             self.sender.send(events | marker, self._keys_begin + packet.timestamp, packet.payload)
+        elif self._fills:
+            self._send_silence(self._agreed, frame)
         return True
 
     def _end_feed(self, error: Exception | None) -> None:
@@ -377,9 +435,9 @@ class RtpSession:
                 return
         if self.sender.packets != self._sent or not agreed.listening:
             self._sent, self._quiet = self.sender.packets, now
-        elif now - self._quiet >= KEEP_ALIVE and self._echo is None:
+        elif now - self._quiet >= self._plane.resting.delay > 0:
             self._quiet = now
-            self._send_sound(self._plane.silence(agreed.codec), self._plane.pacer.frame)
+            self.keep_alive()
 
     def report(self) -> dict[str, Any]:
         """For the record of the call: what was sent and heard so far, and how much was refused where anything was; of
