@@ -10,7 +10,6 @@ from engine.media.codec.codec import Codec
 from engine.media.pacer import Pacer, Timer
 from engine.media.periodic import PeriodicTimer, WaitingLine
 
-
 KEEPALIVE: Final = 15.0
 """Seconds between two packets to a peer that hears nothing: that keeps a NAT open (RFC 6263 §4), and peers content that
 hang up where nothing comes."""

@@ -1,4 +1,4 @@
-"""What an answered call hears while it waits: silence, or a packet now and then, and nothing where it listens to none."""
+"""What an answered call hears while it waits: silence, or a packet now and then; nothing where it does not listen."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -161,9 +161,7 @@ def test_what_the_settings_say(
 
 
 def zeroed(offer: bytes) -> bytes:
-    return b"\r\n".join(
-        b"c=IN IP4 0.0.0.0" if line.startswith(b"c=") else line for line in offer.split(b"\r\n")
-    )
+    return b"\r\n".join(b"c=IN IP4 0.0.0.0" if line.startswith(b"c=") else line for line in offer.split(b"\r\n"))
 
 
 HELD: dict[str, Callable[[bytes], bytes]] = {

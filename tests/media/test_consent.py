@@ -5,10 +5,10 @@ from itertools import count
 import pytest
 
 from engine.media.codec.registry import Codec
+from engine.media.plane import KEEPALIVE
 from engine.media.rtp.consent import MOST_HOSTS, TRIAL, Consent
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.rtcp import ReceiverReport, Sdes, compound
-from engine.media.plane import KEEPALIVE
 from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import PEER, STRANGER, Dialog, Line, Tape, agreed, numbers
 

@@ -7,8 +7,8 @@ import pytest
 
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import G722, PCMA, PCMU
-from engine.media.rtp.packet import RtpPacket
 from engine.media.plane import KEEPALIVE
+from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import EVENTS, PEER, Line, Tape, agreed, numbers
 

@@ -115,7 +115,7 @@ class Phone:
         self.heard: Counter[str] = Counter()
         self.responses: list[Response] = []
         self.requests: list[Request] = []
-        settings = AgentSettings(rtp_first=40_000, rtp_last=48_000)
+        settings = AgentSettings(rtp_first=40_000, rtp_last=48_000, silence=False)  # it sends what it is told to
         settings.policy.timers = TimerValues(t1=0.2, d=1.0)
         hooks = AgentHooks(on_message=lambda message: self.on_message(message))
         self.agent = UserAgent(self._take, settings, hooks=hooks)
