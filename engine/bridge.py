@@ -71,6 +71,8 @@ class Bridge:
             leg.acknowledge()
         if leg.answer_body:
             caller.session.speak_for(leg.far_end, now)
+        if not caller.session.dialog.renegotiated:
+            caller.peer_body = caller.session.invite.body  # and not what it offered somebody else
         caller.session.accept(now, leg.answer_body, leg.answer_headers)
         caller.set_answered(now)
         if not leg.path.terminated:
@@ -255,8 +257,21 @@ class Bridge:
             relay_request(self._other(session), session, transaction, request, now)
         elif request.method == "UPDATE":
             sender = self.leg_of(session)
-            relay_update(sender, self.other(sender), transaction, request.body, heard=True)
+            relay_update(sender, self.other(sender), transaction, request.body)
+        elif request.method == "PRACK":
+            self._take_prack(session, transaction, request, now)
         else:
+            session.reply(transaction, 200, now)
+
+    def _take_prack(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """The caller's, of a response that was sent before the answer which waits for it."""
+        callee = self.callee
+        if not self._waiting_answer or not isinstance(callee, OutgoingCall):
+            relay_update(self.caller, callee, transaction, request.body)
+        elif not callee.take_from_caller(session, transaction, request, now):
+            self._waiting_answer = False
+            callee.acknowledge(request.body)
+            self.caller.peer_body = request.body
             session.reply(transaction, 200, now)
 
     def may_ring_on(self, session: Session) -> bool:

@@ -85,6 +85,8 @@ class DialledLeg(Protocol):
     @property
     def ended(self) -> bool: ...
     @property
+    def far_end(self) -> object: ...
+    @property
     def ring_timeout(self) -> float: ...
     def cancel(self, cause: str = "") -> None: ...
     def take_from_caller(
@@ -361,6 +363,8 @@ class Call(Party):
         """Our media port's answer to the caller's offer, or its own offer where the caller made none."""
         assert isinstance(self.session, InviteServer)
         media, offer = self.open_media(), self.session.invite.body
+        if self.session.dialog.renegotiated:
+            return self.session.last_body
         return media.answer(offer) if offer else media.local or media.offer()
 
     def open_media(self) -> MediaPort:
@@ -581,7 +585,7 @@ class Call(Party):
         if ours and request.method == "INFO" and self._orders is not None and self._orders.take_info(request, now):
             session.reply(transaction, 200, now)
             return
-        leg = self.legs[0] if len(self.legs) == 1 else None
+        leg = self._leg_of(request.method)
         if leg is not None and leg.take_from_caller(session, transaction, request, now):
             return
         if request.method == "INFO" or not request.body:
@@ -600,6 +604,16 @@ class Call(Party):
                 request.body,
                 lambda status, body, lines: session.reply(transaction, status, self.agent.now(), lines, body),
             )
+
+    def _leg_of(self, method: str) -> DialledLeg | None:
+        """Which of the legs that are dialled a request before the answer is for: offers are for the one whose dialog it
+        is, keys for the only one."""
+        legs = self.legs
+        speaker = self.session.speaker if isinstance(self.session, InviteServer) else None
+        if speaker is not None:
+            described = [leg for leg in legs if leg.far_end is speaker]
+            legs = described if described or method != "INFO" else legs
+        return legs[0] if len(legs) == 1 else None
 
     def may_ring_on(self, session: Session) -> bool:
         longest = self.agent.settings.policy.max_ringing

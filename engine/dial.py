@@ -14,7 +14,7 @@ from engine.media.path import DIRECT, MediaPath, Relayed
 from engine.media.relay.relay import Relay
 from engine.party import relay_request, relay_update
 from engine.sip.auth.credentials import Credentials
-from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
+from engine.sip.dialog.invite_client import MAX_BREADTH, MAX_FORKS, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow, TlsTerms
@@ -135,6 +135,7 @@ class OutgoingCall(Call):
     __slots__ = (
         "_answering",
         "_decided",
+        "_early",
         "_outcome",
         "_tells",
         "answer_body",
@@ -154,7 +155,8 @@ class OutgoingCall(Call):
         self.early_media = early_media
         self.request_uri = session.request_uri
         self.offerless = False  # the answer brought an offer, which its ACK has to answer
-        self.answer_body = b""  # of the 200, or of the reliable response before it
+        self.answer_body = b""  # of the 200, or of the response before it
+        self._early: dict[str, bytes] = {}  # what each branch of a fork has said before the answer, by To tag
         self.answer_headers = ""  # lines of the 200 that the caller gets too
         self._tells: Callable[[Response], str] | None = None
         self._answering = False  # its 2xx has come, and is on its way along the media path
@@ -381,8 +383,8 @@ class OutgoingCall(Call):
         self._set_status("ringing")
         caller = self.caller
         reliable = "RSeq" in response.first
-        if text and reliable:
-            self.answer_body = text
+        if text and len(self._early) < MAX_FORKS:
+            self._early[response.to_tag] = text
         if caller is not None:
             told = "" if self._tells is None else self._tells(response)
             caller.relay_progress(response, self.early_media, reliable, self.far_end, told)
@@ -397,20 +399,22 @@ class OutgoingCall(Call):
             return  # the end was quicker
         self._answering = False
         session, now = self.session, self.agent.now()
+        self.answer_body = text or self._early.get(response.to_tag, b"")
+        if not self.answer_body and error is None:
+            error = AnchorError("an answer without a session description")
         if error is not None:
             self.on_refused(session, "refused", error.status, str(error), None, now)
             session.acknowledge(now)
             session.end_by_us(now, f"SIP;cause={error.status}", error.status, str(error))
             return
-        if text or not self.offerless:
-            self.answer_body = text or self.answer_body
-        self.peer_body = self.answer_body
+        if not session.dialog.renegotiated:
+            self.peer_body = self.answer_body
         self.remote = session.flow or self.remote
         self.set_answered(now)
         if self.caller is None:
             if self.media_port is not None:
                 try:
-                    self.media_port.accept(text)
+                    self.media_port.accept(self.answer_body)
                 except NotAcceptable:
                     session.acknowledge(now)
                     self._set_outcome(
@@ -484,8 +488,8 @@ class OutgoingCall(Call):
             super().on_request(session, transaction, request, now)
         elif request.method == "INFO":
             relay_request(caller.session, session, transaction, request, now)
-        elif caller.session.peer_allows_update:
-            relay_update(self, caller, transaction, request.body, heard=False)
+        elif caller.session.peer_allows_update and (caller.session.last_body or self._answering):  # RFC 3311 §5.1
+            relay_update(self, caller, transaction, request.body)
         else:
             session.reply(transaction, 488, now)
 
@@ -502,7 +506,7 @@ class OutgoingCall(Call):
             relay_request(ours, session, transaction, request, now)
             return True
         if request.body and ours.peer_allows_update and self.caller is not None:
-            relay_update(self.caller, self, transaction, request.body, heard=False)
+            relay_update(self.caller, self, transaction, request.body)
             return True
         return False
 

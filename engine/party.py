@@ -64,6 +64,12 @@ class Party:
                 if body:
                     path.refused(CALLER)
                 on_final(status, response, now)
+            elif not response.body:  # neither an answer nor an offer
+                if body:
+                    path.refused(CALLER)
+                elif not session.ended:
+                    session.acknowledge_reinvite(response.cseq, b"", now)
+                on_final(488, None, now)
             else:
                 (path.answer if body else path.offer)(CALLEE, response.body, partial(answered, response))
 
@@ -150,25 +156,27 @@ def relay_request(
     towards.request(request.method, now, headers + (f"Info-Package: {package}\r\n" if package else ""), body, on_final)
 
 
-def relay_update(sender: Party, receiver: Party, transaction: ServerTransaction, body: bytes, heard: bool) -> None:
-    """Pass the offer `body` of an UPDATE on, by re-INVITE where the other side knows no UPDATE, and the answer back.
-    `heard`: the two are connected, so that what is offered is what `sender` has said last."""
+def relay_update(sender: Party, receiver: Party, transaction: ServerTransaction, body: bytes) -> None:
+    """Pass the offer `body` of an UPDATE or PRACK on, by re-INVITE where the other side knows no UPDATE, and the answer
+    back."""
     session, path = sender.session, sender.path
+    offer = b""
 
     def offered(text: bytes, error: AnchorError | None) -> None:
         if error is not None:
             session.reply(transaction, error.status, sender.agent.now())
             return
-        if heard:
-            sender.peer_body = text or sender.peer_body
+        nonlocal offer
+        offer = text
         method = "UPDATE" if receiver.session.peer_allows_update else "INVITE"
         receiver.renegotiate(method, text, on_final)
 
     def on_final(status: int, response: Response | None, later: float) -> None:
-        if response is None or status >= 300 or not response.body or transaction.answered:
+        if response is None or status >= 300 or transaction.answered:
             path.refused(CALLEE)
             session.reply(transaction, relayed_status(status), later)
         else:
+            sender.peer_body, receiver.peer_body = offer, response.body
             path.answer(CALLER, response.body, partial(answered, status))
 
     def answered(status: int, text: bytes, error: AnchorError | None) -> None:

@@ -241,3 +241,296 @@ def test_each_dialog_of_an_offer_that_was_sent_anew_is_of_the_callers_session(wo
     world.reply(invite, 422, "Min-SE: 1800\r\n")
     again = world.b.requests("INVITE")[-1]
     assert again.cseq == invite.cseq + 1 and again.body == invite.body
+
+
+# ---- the 200 after an early answer (RFC 6337 §2.2)
+
+REL = "Supported: 100rel\r\n" + UPDATES
+RELIABLE = UPDATES + "Require: 100rel\r\nRSeq: 7\r\n"
+NEW = OFFER.replace(b"4000", b"4400").replace(b"- 1 1", b"- 1 2")
+NEWER = ANSWER.replace(b"4000", b"4600").replace(b"- 1 1", b"- 1 2")
+
+
+def early(world: World) -> Response:
+    """The last provisional response that the caller has heard, whose dialog it is in then."""
+    response = [r for r in world.a.responses("INVITE") if 100 < r.status < 200][-1]
+    world.a.remote_tag = response.to_tag
+    return response
+
+
+def prack(world: World, body: bytes = b"") -> None:
+    response = early(world)
+    world.a.request("PRACK", f"RAck: {response.get('RSeq')} {response.cseq} INVITE\r\n", body)
+    world.wait()
+
+
+def ok(world: World) -> Response:
+    """The 200 to the INVITE; the call stands, and ends."""
+    found = [r for r in world.a.responses("INVITE") if r.status == 200][-1]
+    world.a.remote_tag = found.to_tag
+    world.a.ack(cseq=found.cseq)
+    world.wait()
+    assert world.b.requests("ACK")
+    return found
+
+
+@pytest.mark.parametrize("reliable", [False, True])
+def test_it_repeats_the_answer_of_a_response_that_may_be_lost(world: World, reliable: bool) -> None:
+    invite = world.call()
+    world.reply(invite, 183, RELIABLE if reliable else UPDATES, ANSWER)
+    world.reply(invite, 200)
+    assert ok(world).body == early(world).body == ANSWER
+
+
+def test_it_repeats_the_latest_of_several(world: World) -> None:
+    invite = world.call()
+    world.reply(invite, 183, body=ANSWER)
+    world.reply(invite, 183, body=NEWER)
+    world.reply(invite, 200)
+    assert ok(world).body == NEWER
+
+
+@pytest.mark.parametrize("body", [b"", ANSWER])
+def test_after_a_reliable_answer_it_has_none(world: World, body: bytes) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    prack(world)
+    world.reply(invite, 200, body=body)
+    assert ok(world).body == b""
+
+
+def test_where_the_reliable_answer_and_its_offer_were_the_other_way_round_too(world: World) -> None:
+    invite = world.call(REL, b"")
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    prack(world, OFFER)
+    assert content(world.b.requests("PRACK")[0].body) == content(OFFER)
+    world.reply(invite, 200, body=ANSWER)
+    assert ok(world).body == b"" and world.b.requests("ACK")[0].body == b""
+
+
+def test_of_a_fork_only_what_the_one_that_answers_has_said_counts(world: World) -> None:
+    invite = world.call()
+    world.b.answer(invite, 183, UPDATES, ANSWER, tag="other")
+    world.reply(invite, 200)
+    assert [kind for kind in world.b.kinds() if kind in ("ACK", "BYE")] == ["ACK", "BYE"]
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.a.final("INVITE").status == 488
+    assert world.over()
+
+
+@pytest.mark.parametrize("body", [b"", NOWHERE, OFFER + b"\0"])
+def test_a_2xx_that_describes_nothing_gets_ack_and_bye_and_counts_as_488(world: World, body: bytes) -> None:
+    world.reply(world.call(), 200, body=body)
+    assert [kind for kind in world.b.kinds() if kind in ("ACK", "BYE")] == ["ACK", "BYE"]
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.a.final("INVITE").status == 488
+    assert world.over()
+
+
+def test_within_a_call_too(world: World) -> None:
+    """The one that has offered hears of no agreement; the other one is acknowledged."""
+    world.answered()
+    for offer in (HOLD, b""):
+        world.a.invite(body=offer)
+        world.wait()
+        world.b.answer(world.b.requests("INVITE")[-1], 200)
+        world.wait()
+        assert world.a.final("INVITE").status == 488
+        world.a.request("ACK", branch=f"z9hG4bK127.0.0.1x{world.a.branches}", cseq=world.a.cseq)
+    assert len(world.b.requests("ACK")) == 2 and not world.flow.calls[0].ended
+
+
+@pytest.mark.parametrize("body", [NOWHERE, TWO_KEYS, OFFER + b"\0"])
+def test_an_answer_in_the_ack_that_nobody_could_use_ends_the_call(world: World, body: bytes) -> None:
+    world.reply(world.call(body=b""), 200, body=OFFER)
+    world.a.final("INVITE")
+    world.a.ack(body)
+    world.wait()
+    for one in (world.a, world.b):
+        one.answer(one.requests("BYE")[0], 200)
+    assert world.over()
+
+
+# ---- the early dialog renegotiated (RFC 3262 §5, RFC 3311 §5)
+
+
+@pytest.mark.parametrize("method", ["PRACK", "UPDATE"])
+@pytest.mark.parametrize("last", [b"", ANSWER, NEWER])
+def test_the_caller_offers_anew_before_the_answer(world: World, method: str, last: bytes) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    first = early(world)
+    if method == "PRACK":
+        prack(world, NEW)
+    else:
+        prack(world)
+        world.a.request("UPDATE", UPDATES, NEW)
+        world.wait()
+    update = world.b.requests("UPDATE")[0]
+    assert content(update.body) == content(NEW)
+    assert not world.a.responses(method)  # it waits for the far end's
+    world.b.answer(update, 200, body=NEWER)
+    world.wait()
+    answer = world.a.responses(method)[-1]
+    assert answer.status == 200 and one_session(first, answer)
+    world.reply(invite, 200, body=last)
+    assert ok(world).body == b""
+    call, leg = world.flow.calls[0], world.flow.legs[0]
+    assert (content(call.peer_body), content(leg.peer_body)) == (content(NEW), content(NEWER))
+    assert one_session(invite, update)
+
+
+def test_the_far_end_offers_anew_before_its_answer(world: World) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    prack(world)
+    world.b.request("UPDATE", UPDATES, NEWER, uri=f"sip:{ENGINE}")
+    world.wait()
+    update = world.a.requests("UPDATE")[0]
+    assert one_session(early(world), update)
+    world.a.answer(update, 200, UPDATES, NEW)
+    world.wait()
+    assert content(world.b.final("UPDATE").body) == content(NEW)
+    world.b.remote_tag = invite.from_tag
+    world.reply(invite, 200, body=ANSWER)
+    assert ok(world).body == b""
+    world.a.invite(UPDATES, HOLD)
+    world.wait()
+    assert one_session(invite, world.b.final("UPDATE"), world.b.requests("INVITE")[-1])
+
+
+def test_a_far_end_offers_nothing_new_before_the_caller_has_an_answer_rfc3311_5_1(world: World) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 180)
+    world.b.request("UPDATE", UPDATES, NEWER, uri=f"sip:{ENGINE}")
+    world.wait()
+    assert world.b.statuses("UPDATE") == [488] and not world.a.requests("UPDATE")
+
+
+def test_the_200_waits_for_the_answer_in_the_prack(world: World) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    prack(world, NEW)
+    world.reply(invite, 200, body=ANSWER)
+    assert world.a.statuses("INVITE")[-1] == 183
+    world.b.answer(world.b.requests("UPDATE")[0], 200, body=NEWER)
+    world.wait()
+    assert world.a.kinds()[-2:] == ["200 PRACK", "200 INVITE"]
+    assert b"m=audio 4600" in world.a.responses("PRACK")[0].body and ok(world).body == b""
+
+
+# ---- a PRACK that fits gets a 2xx (RFC 3262 §3)
+
+
+@pytest.mark.parametrize("refusal", [488, 500, 491, 0])
+def test_an_offer_in_it_that_is_not_taken_is_declined_by_port_0(world: World, refusal: int) -> None:
+    """0: the far end knows no UPDATE."""
+    invite = world.call(REL)
+    headers = RELIABLE if refusal else RELIABLE.replace(UPDATES, "")
+    world.reply(invite, 183, headers, ANSWER)
+    first = early(world)
+    prack(world, NEW + b"a=rtpmap:8 PCMA/8000\r\nm=video 5000/2 RTP/AVP 31\r\n")
+    if refusal:
+        world.b.answer(world.b.requests("UPDATE")[0], refusal)
+        world.wait()
+    answer = world.a.responses("PRACK")[-1]
+    assert answer.status == 200 and one_session(first, answer)
+    assert [str(media) for media in sdp.parse(answer.body).media] == ["audio 0 RTP/AVP 8", "video 0 RTP/AVP 31"]
+    world.reply(invite, 200)
+    assert ok(world).body == b""
+
+
+@pytest.mark.parametrize("body", [NOWHERE, TWO_KEYS, OFFER + b"a=\0\r\n", b"x", b"v=0\r\n"])
+def test_whatever_stands_in_it(world: World, body: bytes) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE.replace(UPDATES, ""), ANSWER)
+    prack(world, body)
+    answer = world.a.responses("PRACK")[-1]
+    assert answer.status == 200
+    assert b"m=audio 0 " in answer.body if b"m=" in body else answer.body == b""
+    assert not world.b.requests("UPDATE")
+    world.reply(invite, 200)
+    ok(world)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/mixed", "multipart/mixed;boundary=none"])
+def test_whatever_it_is(world: World, kind: str) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    response = early(world)
+    rack = f"RAck: {response.get('RSeq')} {response.cseq} INVITE\r\nContent-Type: {kind}\r\n"
+    world.a.request("PRACK", rack, b"hello")
+    world.wait()
+    assert world.a.statuses("PRACK") == [200]
+    world.reply(invite, 200)
+    assert ok(world).body == b""
+
+
+@pytest.mark.parametrize("body", [NOWHERE, TWO_KEYS])
+def test_an_answer_in_it_that_nobody_could_use_leaves_no_call(world: World, body: bytes) -> None:
+    invite = world.call(REL, b"")
+    world.reply(invite, 183, RELIABLE, OFFER)
+    prack(world, body)
+    assert world.a.statuses("PRACK") == [200]
+    assert world.a.final("INVITE").status == 488
+    world.b.answer(world.b.requests("CANCEL")[0], 200)
+    world.reply(invite, 487)
+    assert world.over()
+
+
+def test_a_call_that_ends_while_its_offer_is_passed_on_answers_it(world: World) -> None:
+    invite = world.call(REL)
+    world.reply(invite, 183, RELIABLE, ANSWER)
+    prack(world, NEW)
+    world.reply(invite, 486)
+    assert world.a.statuses("PRACK") == [200]
+    assert world.a.statuses("INVITE")[-1] == 486
+
+
+class Own:
+    """A caller that hears sound of ours before the answer."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.network = LoopNetwork()
+        self.agent = start_agent(self.network, self.flow, patch)
+        self.a = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.calls: list[Call] = []
+
+    async def flow(self, call: Call) -> None:
+        self.calls.append(call)
+        call.progress()
+        await call.sleep(5)
+        call.answer()
+        await call.wait_ended()
+
+    def wait(self, seconds: float = 0.02) -> None:
+        self.network.run(seconds)
+
+
+@pytest.mark.parametrize(
+    ("offer", "port"),
+    [(NEW, "4"), (NEW.replace(b"RTP/AVP 8", b"RTP/AVP 18"), "0"), (OFFER.replace(b"m=audio 4000", b"m=audio 0"), "0")],
+)
+@pytest.mark.parametrize("method", ["PRACK", "UPDATE"])
+def test_our_own_early_media_is_renegotiated_too(
+    monkeypatch: pytest.MonkeyPatch, method: str, offer: bytes, port: str
+) -> None:
+    world = Own(monkeypatch)
+    world.a.invite(UPDATES + "Require: 100rel\r\n", OFFER, uri=f"sip:b@{ENGINE}")
+    world.wait()
+    response = world.a.responses("INVITE")[-1]
+    world.a.remote_tag = response.to_tag
+    rack = f"RAck: {response.get('RSeq')} {response.cseq} INVITE\r\n"
+    if method == "UPDATE":
+        world.a.request("PRACK", rack)
+    world.a.request(method, rack if method == "PRACK" else UPDATES, offer)
+    world.wait()
+    answer = world.a.final(method)
+    if method == "PRACK" or b"AVP 18" not in offer:
+        assert answer.status == 200 and one_session(response, answer)
+        assert (b"m=audio 0 " in answer.body) is (port == "0")
+    else:
+        assert answer.status == 488
+    world.wait(6)
+    final = world.a.responses("INVITE")[-1]
+    assert (final.status, final.body) == (200, b"")

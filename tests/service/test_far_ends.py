@@ -48,10 +48,10 @@ def sdp(host: str, session: int, port: int = 4000) -> bytes:
 class Call:
     """The office calls out; the carriers say what they are told to."""
 
-    def __init__(self, world: World, headers: str = "", target: str = FOREIGN) -> None:
+    def __init__(self, world: World, headers: str = "", target: str = FOREIGN, body: bytes = OFFER) -> None:
         self.world = world
         self.office, self.one, self.two = world.phone(OFFICE), world.phone(ONE), world.phone(TWO)
-        self.office.invite(headers, OFFER, uri=f"sip:{target}@{ENGINE}")
+        self.office.invite(headers, body, uri=f"sip:{target}@{ENGINE}")
         world.wait(0.3)
 
     def say(self, who: Phone, status: int, body: bytes = b"", headers: str = "") -> None:
@@ -113,11 +113,11 @@ def test_ringing_without_media_makes_no_dialog_of_its_own(world: World, first: i
 
 
 def test_what_rings_after_a_far_end_that_is_gone_rings_in_a_new_dialog(world: World) -> None:
-    """RFC 6228: who supports 199 is told that the old one has ended; that follows when another far end is there."""
+    """RFC 6228: who supports 199 is told that the old one has ended, as soon as the call has gone on without it."""
     call = Call(world, "Supported: 199\r\n")
     call.say(call.one, 183, sdp(ONE, 1))
     call.say(call.one, 503)
-    assert 199 not in call.office.statuses("INVITE")
+    assert call.office.statuses("INVITE")[-1] == 199
     call.say(call.two, 183, sdp(TWO, 2))
     gone, second = call.heard(199), call.heard(183)
     assert gone.to_tag != second.to_tag and call.described()[gone.to_tag] == {sdp(ONE, 1)}
@@ -228,3 +228,66 @@ def test_a_caller_that_gives_up_leaves_no_dialog(world: World) -> None:
     call.say(call.two, 487)
     world.wait(40)
     assert not world.node.agent.endpoint.dialogs and not world.node.agent.calls
+
+
+def test_a_far_end_that_fails_with_the_call_is_not_said_to_be_gone_rfc6228_4(world: World) -> None:
+    call = Call(world, "Supported: 199\r\n")
+    call.say(call.one, 183, sdp(ONE, 1))
+    call.say(call.one, 486)
+    world.wait(1)
+    assert set(call.office.statuses("INVITE")) == {100, 183, 486}
+
+
+def test_between_two_far_ends_there_is_nobody_in_the_dialog_of_the_first(world: World) -> None:
+    call = Call(world, "Allow: UPDATE\r\nSupported: 100rel\r\n")
+    call.say(call.one, 183, sdp(ONE, 1), RELIABLE.format(7))
+    first = call.heard(183)
+    call.one.answer(call.one.requests("INVITE")[-1], 503, tag="far1")
+    world.wait(0.02)
+    assert call.within(first.to_tag, "UPDATE", body=OFFER) == 481
+    assert call.within(first.to_tag, "PRACK", rack(first), OFFER) == 200
+    assert b"m=audio 0 " in call.office.responses("PRACK")[-1].body
+    assert not call.one.requests("UPDATE") and not call.two.requests("UPDATE")
+
+
+@pytest.mark.parametrize("method", ["PRACK", "UPDATE"])
+def test_of_two_that_ring_each_is_asked_in_its_own_dialog(world: World, method: str) -> None:
+    """RFC 3311 §5.1, RFC 3262 §5: offers in each early dialog are for the far end whose dialog it is."""
+    call = Call(world, "Supported: 100rel\r\nAllow: UPDATE, PRACK\r\n", target=BOTH)
+    early = []
+    for who, number in ((call.one, 1), (call.two, 2)):
+        call.say(who, 183, sdp(who.host, number), RELIABLE.format(7) + "Allow: UPDATE\r\n")
+        early.append(call.heard(183))
+    assert int(early[1].get("RSeq")) == int(early[0].get("RSeq")) + 1
+    for who, number, response in ((call.one, 1, early[0]), (call.two, 2, early[1])):
+        other = call.two if who is call.one else call.one
+        before = len(other.requests("UPDATE"))
+        headers = rack(response) if method == "PRACK" else ""
+        if method == "UPDATE":
+            assert call.within(response.to_tag, "PRACK", rack(response)) == 200
+        call.office.remote_tag = response.to_tag
+        call.office.request(method, headers, OFFER.replace(b"4000", b"600%d" % number))
+        world.wait(0.1)
+        asked = who.requests("UPDATE")[-1]
+        assert b"600%d" % number in asked.body and len(other.requests("UPDATE")) == before
+        who.answer(asked, 200, body=sdp(who.host, number, 7000 + number))
+        world.wait(0.1)
+        answer = call.office.responses(method)[-1]
+        assert answer.status == 200 and b"m=audio 700%d" % number in answer.body
+    call.say(call.one, 200, sdp(ONE, 1))
+    ok = call.heard(200)
+    assert ok.to_tag == early[0].to_tag and not ok.body
+    call.talk_and_hang_up(call.one)
+
+
+@pytest.mark.parametrize("body", [b"", sdp(ONE, 1).replace(b"c=IN IP4 198.51.100.1\r\n", b"")])
+@pytest.mark.parametrize("offer", [OFFER, b""])
+def test_an_answer_without_a_description_counts_as_488_and_the_next_provider_is_tried(
+    world: World, body: bytes, offer: bytes
+) -> None:
+    call = Call(world) if offer else Call(world, body=b"")
+    call.say(call.one, 200, body)
+    assert [request.method for request in call.one.heard if isinstance(request, Request)][-2:] == ["ACK", "BYE"]
+    assert "cause=488" in call.one.requests("BYE")[0].get("Reason")
+    call.say(call.two, 200, sdp(TWO, 2))
+    assert call.heard(200).body == sdp(TWO, 2)

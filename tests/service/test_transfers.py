@@ -35,7 +35,7 @@ from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.transfer_policy import ReplacesIntake, TransferPolicy, TransferRule
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent
-from tests.simulation.peer import ANSWER, OFFER, Peer
+from tests.simulation.peer import ANSWER, OFFER, Peer, content
 
 TARGET, THIRD = "127.0.0.4", "127.0.0.5"
 OURS, OTHER, AWAY, FOREIGN = "+15551234567", "+15551230001", "+15551230002", "+821012345678"
@@ -100,8 +100,8 @@ class Phone(Peer):
 
     @property
     def moved_to(self) -> list[bytes]:
-        """What its re-INVITEs offered."""
-        return [invite.body for invite in self.requests("INVITE") if invite.to_tag]
+        """What its re-INVITEs offered, without `o=`."""
+        return [content(invite.body) for invite in self.requests("INVITE") if invite.to_tag]
 
 
 class World:
@@ -266,7 +266,7 @@ def test_the_callee_sends_the_caller_to_a_number(world: World) -> None:
     world.wait()
     assert world.b.told == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
     assert world.b.requests("NOTIFY")[-1].get("Subscription-State").startswith("terminated")
-    assert world.a.moved_to == [OF_TARGET]
+    assert world.a.moved_to == [content(OF_TARGET)]
     world.b.request("BYE")
     world.wait(5)
     assert not world.a.requests("BYE") and world.board.channels(world.carrier.id) == 1
@@ -300,7 +300,7 @@ def test_a_callee_that_hangs_up_at_once_leaves_the_caller_to_be_connected(world:
     assert not world.a.requests("BYE")
     world.c.reply(200, OF_TARGET)
     world.wait()
-    assert world.a.moved_to == [OF_TARGET]
+    assert world.a.moved_to == [content(OF_TARGET)]
     world.a.request("BYE")
     assert world.over()
 
@@ -351,7 +351,7 @@ def test_the_caller_sends_the_callee_to_a_number_and_what_remains_is_a_call_of_i
     world.c.reply(200, OF_TARGET)
     world.wait()
     assert world.a.told == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
-    assert world.b.moved_to == [OF_TARGET]
+    assert world.b.moved_to == [content(OF_TARGET)]
     world.a.request("BYE")
     world.wait(5)
     [first] = world.records
@@ -377,7 +377,7 @@ def test_a_caller_that_hangs_up_at_once_leaves_the_callee_to_be_connected(world:
     assert not world.b.requests("BYE")
     world.c.reply(200, OF_TARGET)
     world.wait(1)
-    assert world.b.moved_to == [OF_TARGET]
+    assert world.b.moved_to == [content(OF_TARGET)]
     world.b.request("BYE")
     world.wait()
     assert world.c.requests("BYE")
@@ -466,7 +466,7 @@ def test_who_was_transferred_may_transfer(world: World) -> None:
     assert world.refer(world.b, AWAY) == 202  # b is the caller now, and leaves c with a number of ours
     world.d.reply(200, OF_THIRD)
     world.wait()
-    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.c.moved_to[-1] == OF_THIRD
+    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.c.moved_to[-1] == content(OF_THIRD)
     world.wait(4)
     assert world.b.requests("BYE") and not world.c.requests("BYE")
     world.d.request("BYE")
@@ -499,7 +499,7 @@ def test_who_is_held_while_it_is_transferred_is_not_offered_on_as_held(world: Wo
     assert world.c.requests("INVITE")[0].body == OFFER + b"a=sendrecv\r\n"
     world.c.reply(200, OF_TARGET)
     world.wait()
-    assert world.a.moved_to == [OF_TARGET]
+    assert world.a.moved_to == [content(OF_TARGET)]
     world.a.request("BYE")
     assert world.over()
 
@@ -516,7 +516,7 @@ def test_an_own_number_runs_its_flow(world: World) -> None:
     assert world.refer(world.b, AWAY) == 202
     world.d.reply(200, OF_THIRD)
     world.wait()
-    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.a.moved_to == [OF_THIRD]
+    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.a.moved_to == [content(OF_THIRD)]
     world.wait(4)
     world.a.request("BYE")
     world.wait()
@@ -553,7 +553,7 @@ def test_an_extension_is_called_where_it_is(world: World) -> None:
     assert world.refer(world.b, "desk") == 202
     world.d.reply(200, OF_THIRD)
     world.wait()
-    assert world.a.moved_to == [OF_THIRD]
+    assert world.a.moved_to == [content(OF_THIRD)]
     world.a.request("BYE")
     assert world.over()
 

@@ -35,8 +35,9 @@ class Dialog:
         secure: It was opened with a SIPS URI: everything in it goes over TLS, and our Contact is one too (RFC 5630).
         returned: The peer is this node itself: the call is one of its own that has come back.
         described: The last session description that was sent in it, taken by the peer or not; b"" for none.
-        settled: The offer of the INVITE that opened it has an answer that cannot be lost: in a reliable response that
-            the peer has acknowledged, or in its PRACK.
+        settled: The first offer in it has an answer that is not lost: in a reliable response that was acknowledged, or
+            in its PRACK (RFC 6337 §2.2).
+        renegotiated: Another offer has been answered before the INVITE: what comes with its 2xx is older.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Dialog:
         "remote_cseq",
         "remote_tag",
         "remote_target",
+        "renegotiated",
         "returned",
         "route_set",
         "secure",
@@ -100,7 +102,7 @@ class Dialog:
         self.tls: TlsTerms | None = None
         self.allows: Allows | None = None
         self.described = b""
-        self.settled = False
+        self.settled = self.renegotiated = False
         self.one_via = self.behind_nat = self.returned = self.secure = False
 
     @property

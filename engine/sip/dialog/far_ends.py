@@ -6,11 +6,16 @@ one after the other, or at once, are to the caller what the branches of a forkin
 
 from typing import NamedTuple, Protocol
 
-from engine.sip.core import Core
+from engine.sip.capabilities import SDP_TYPE
+from engine.sip.core import Core, DialogKey
 from engine.sip.dialog.dialog import Dialog
 from engine.sip.dialog.renegotiation import State
 from engine.sip.message.message import Request
+from engine.sip.sdp.origin import declined, succeed
 from engine.sip.transaction.server import ServerTransaction
+
+_LIVELY = frozenset(("PRACK", "UPDATE", "INFO", "OPTIONS"))
+"""The methods that far ends which ring at once are each asked by; a BYE ends one dialog of several (RFC 3261 §15)."""
 
 
 class FarEnd(NamedTuple):
@@ -26,22 +31,36 @@ class _Session(Protocol):
 
     endpoint: Core
 
+    @property
+    def answered(self) -> bool: ...
     def came_from_peer(self, request: Request) -> bool: ...
+    def speak_for(self, far_end: object, now: float) -> None: ...
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None: ...
+    def acknowledged(self, transaction: ServerTransaction, request: Request, described: bool, now: float) -> None: ...
 
 
 class SilentDialog:
-    """The early dialog of a far end that does not speak now (`engine.sip.core.DialogUser`). Its last reliable response
-    can be acknowledged (RFC 3262 §3); beyond that there is nobody in it: 481.
+    """The early dialog of a far end that does not speak now (`engine.sip.core.DialogUser`). What comes in it has that
+    one speak again. Where it never will, its last reliable response can be acknowledged (RFC 3262 §3), and beyond that
+    there is nobody in it: 481.
 
-    rack: The RAck value of that one; "" for none.
+    far_end: Whose it is; None where that has failed.
+    rack: The RAck value of that response; "" for none.
+    described: It had a session description.
     """
 
-    __slots__ = ("_session", "dialog", "rack")
+    __slots__ = ("_session", "described", "dialog", "far_end", "rack")
 
-    def __init__(self, session: _Session, dialog: Dialog, rack: str) -> None:
+    def __init__(self, session: _Session, dialog: Dialog, far_end: object, rack: str, *, described: bool) -> None:
         self._session = session
         self.dialog = dialog
+        self.far_end = far_end
         self.rack = rack
+        self.described = described
+
+    def enter(self) -> None:
+        """From now on the dialog is this one's."""
+        self._session.endpoint.dialogs[self.dialog.key] = self
 
     def came_from_peer(self, request: Request) -> bool:
         """See `DialogUser`."""
@@ -52,8 +71,20 @@ class SilentDialog:
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """See `DialogUser`."""
+        session = self._session
         fits = request.method == "PRACK" and self.rack and " ".join(request.get("RAck").split()) == self.rack
-        transaction.respond(200 if fits else 481, now, headers=self._session.endpoint.server_line)
+        if self.far_end is not None and not session.answered and (fits or request.method in _LIVELY):
+            session.speak_for(self.far_end, now)
+            if fits:
+                session.acknowledged(transaction, request, self.described, now)
+            else:
+                session.receive_request(transaction, request, now)
+        elif fits:
+            body = declined(request.body, self.dialog.described)
+            body = succeed(self.dialog.described, body, session.endpoint.random) if body else b""
+            transaction.respond(200, now, headers=session.endpoint.server_line + (SDP_TYPE if body else ""), body=body)
+        else:
+            transaction.respond(481, now, headers=session.endpoint.server_line)
 
 
 class FarEnds:
@@ -63,19 +94,19 @@ class FarEnds:
 
     def __init__(self) -> None:
         self._silent: dict[object, FarEnd] = {}
-        self._keys: list[tuple[str, str, str]] = []
+        self._keys: list[DialogKey] = []
 
-    def silence(self, session: _Session, name: object, end: FarEnd, rack: str, *, gone: bool) -> None:
-        """Another one speaks now. `gone`: this one never will again."""
+    def silence(self, far_end: object, end: FarEnd, silent: SilentDialog) -> None:
+        """Another one speaks now. `far_end`: who speaks no more; None where it never will again."""
         dialog = end.dialog
-        session.endpoint.dialogs[dialog.key] = SilentDialog(session, dialog, rack)
+        silent.enter()
         self._keys.append(dialog.key)
-        if not gone:
-            self._silent[name] = end
+        if far_end is not None:
+            self._silent[far_end] = end
 
-    def take(self, name: object) -> FarEnd | None:
+    def take(self, far_end: object) -> FarEnd | None:
         """The one that speaks again; None where it has not spoken before."""
-        return self._silent.pop(name, None)
+        return self._silent.pop(far_end, None)
 
     def forget(self, endpoint: Core, but: Dialog) -> None:
         """The INVITE is answered, or over."""

@@ -324,6 +324,11 @@ class InviteClient(Session):
         reliable = "RSeq" in response.first and "100rel" in response.tokens("Require")
         if reliable and dialog is not None and not self._take_reliable(response, dialog, now):
             return
+        if dialog is not None and response.body:
+            if dialog.renegotiated:
+                response.body = b""  # it is older than what has been agreed on since
+            else:
+                self.dialog = dialog  # whose media is heard now
         if self.user is not None:
             self.user.on_progress(self, response, now)
 
@@ -372,6 +377,7 @@ class InviteClient(Session):
         if response.body and not self.invitation.body:
             self._held_prack = (dialog, response)  # an offer: the answer belongs into the PRACK
         else:
+            dialog.settled = dialog.settled or bool(response.body)
             self._send_prack(dialog, response, b"", now)
         return True
 
@@ -384,6 +390,7 @@ class InviteClient(Session):
         """Acknowledge the reliable response that brought an offer, with the answer."""
         if self._held_prack is not None:
             (dialog, response), self._held_prack = self._held_prack, None
+            dialog.settled = bool(body)
             self._send_prack(dialog, response, body, now)
 
     def _send_prack(self, dialog: Dialog, response: Response, body: bytes, now: float) -> None:
@@ -429,6 +436,8 @@ class InviteClient(Session):
         self._invite = None  # it knows this session: no circle may stay behind
         self.dialog = dialog
         self.endpoint.dialogs[dialog.key] = self
+        if dialog.renegotiated or (dialog.settled and not self.invitation.body):
+            response.body = b""  # RFC 6337 §2.2: what was agreed on is not said anew, and this is older
         self.peer_allows_update = allows_update(response)
         self._start_timer(agree_as_client(response), now)
         if self.user is not None:

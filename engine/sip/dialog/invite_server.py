@@ -4,7 +4,7 @@ provisional responses)."""
 from engine.sip.capabilities import SDP_TYPE, allows_update, refused_offer
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
-from engine.sip.dialog.far_ends import FarEnd, FarEnds
+from engine.sip.dialog.far_ends import FarEnd, FarEnds, SilentDialog
 from engine.sip.dialog.next_hop import Named, look_up
 from engine.sip.dialog.renegotiation import IDLE, OPENING
 from engine.sip.dialog.session import Session
@@ -14,6 +14,8 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.peers import source_of
+from engine.sip.sdp.fault import find_fault
+from engine.sip.sdp.origin import declined
 from engine.sip.transaction.branch import MAGIC_COOKIE
 from engine.sip.transaction.server import ServerTransaction
 from engine.sip.transaction.timers import NEVER
@@ -22,6 +24,7 @@ VETTING = 1.0  # s that a call waits at the most until the names in it are looke
 RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
 MAX_RSEQ = 2**31  # RFC 3262 §7.1
 RINGS_AGAIN = 60.0  # s until an 18x is said once more: a proxy on the way gives up otherwise (§13.3.1.1, §16.6 item 11)
+GOES_ON = 0.1  # s after which a call that is not over has gone on without a far end that failed
 ASKED_AGAIN = 5.0  # s until it is looked again whether a call that may ring longer still does
 
 
@@ -34,6 +37,7 @@ class InviteServer(Session):
         "_ends",
         "_expires",
         "_far_ends",
+        "_prack",
         "_reliable",
         "_reliable_queue",
         "_rseq",
@@ -75,6 +79,7 @@ class InviteServer(Session):
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
         self._reliable_queue: list[tuple[int, bytes, str]] | None = None
         self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
+        self._prack: ServerTransaction | None = None  # with a description, not answered yet
         self._speaker: object = None  # the far end whose media has been described in the dialog
         self._speaker_gone = False
         self._far_ends: FarEnds | None = None  # made for the second one
@@ -144,23 +149,30 @@ class InviteServer(Session):
         elif self._speaker != far_end:
             self._change_speaker(far_end, now)
 
+    @property
+    def speaker(self) -> object:
+        """The far end whose dialog it is now; None where nobody has described anything in it."""
+        return self._speaker
+
     def far_end_gone(self, far_end: object) -> None:
-        """This one will say nothing more; its dialog ends when another one speaks."""
-        if self._speaker is not None and self._speaker == far_end:
+        """This one will say nothing more; its dialog ends when another one speaks, or when the call goes on without."""
+        if self._speaker is not None and self._speaker == far_end and not self.answered and not self.ended:
             self._speaker_gone = True
+            self.arm("far end gone", self.endpoint.clock() + GOES_ON)
 
     def _change_speaker(self, far_end: object, now: float) -> None:
         ends = self._far_ends = self._far_ends or FarEnds()
-        before, rack = FarEnd(self.dialog, self.last_body, self._negotiation), ""
+        before, rack, described = FarEnd(self.dialog, self.last_body, self._negotiation), "", False
         if self._reliable is not None:
-            rack = f"{self._reliable[0]} {self.invite_cseq} INVITE"
+            rack, described = f"{self._reliable[0]} {self.invite_cseq} INVITE", self._reliable[2]
             self._stop_reliable()
             self._disarm("reliable", "no prack")
         if self._speaker_gone and "199" in self.invite.tokens("Supported") and not self.requires_100rel:
             # RFC 6228 §4: the caller need not keep what belongs to that dialog.
             lines = self.contact_line(self.transaction.flow) + self.endpoint.server_line
             self.transaction.respond(199, now, headers=self._lines(lines))
-        ends.silence(self, self._speaker, before, rack, gone=self._speaker_gone)
+        name = None if self._speaker_gone else self._speaker
+        ends.silence(name, before, SilentDialog(self, self.dialog, name, rack, described=described))
         known = ends.take(far_end) if far_end is not None else None
         if known is not None:
             self.dialog, self.last_body, self._negotiation = known
@@ -293,6 +305,9 @@ class InviteServer(Session):
             self._vetted(now)  # every send looks at it again
         elif name == "unanswered":
             self._still_unanswered(now)
+        elif name == "far end gone":
+            if self._speaker_gone and not self.answered:
+                self._change_speaker(None, now)
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
         else:
@@ -308,10 +323,48 @@ class InviteServer(Session):
         self._reliable = None
         self.receives = True
         self._disarm("reliable", "no prack")
-        if request.body and self.user is not None:
-            self.user.on_request(self, transaction, request, now)
-        else:
+        self.acknowledged(transaction, request, waiting[2], now)
+
+    def acknowledged(self, transaction: ServerTransaction, request: Request, described: bool, now: float) -> None:
+        """A PRACK that fits: whatever its body is, it gets a 2xx (RFC 3262 §3). `described`: so was our response."""
+        if described and self.invite.body:
+            self.dialog.settled = True
+        if not request.body:
             transaction.respond(200, now, headers=self.endpoint.server_line)
+            self._go_on(now)
+            return
+        self._prack = transaction
+        if self.user is None or self._speaker_gone or find_fault(request.body) is not None:
+            self.reply(transaction, 488, now)
+        else:
+            self.user.on_request(self, transaction, request, now)
+
+    def reply(
+        self, transaction: ServerTransaction, status: int, now: float, headers: str = "", body: bytes = b""
+    ) -> None:
+        """See `Session`. A PRACK is not refused: an offer in it that is not taken is declined, and where it brings an
+        answer that is of no use, there is no call."""
+        if transaction is not self._prack:
+            super().reply(transaction, status, now, headers, body)
+            return
+        self._prack = None
+        answers = self.dialog.state == EARLY and not self.invite.body and not self.dialog.settled
+        if answers:
+            super().reply(transaction, 200, now, self.endpoint.server_line)
+            self.dialog.settled = status < 300
+            if status >= 300:
+                self._accepting = None
+                self.reject(status, now, headers)
+                return
+        else:
+            offer = transaction.request.body
+            taken = status < 300 and body
+            body = body if taken else declined(offer, self.dialog.described)
+            super().reply(transaction, 200, now, self.endpoint.server_line, body)
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """What has waited for a PRACK."""
         if self.ended:
             return
         if self._accepting is not None:
@@ -323,10 +376,11 @@ class InviteServer(Session):
             self._send_reliable(status, body, headers, now)
 
     def accept(self, now: float, body: bytes = b"", headers: str = "") -> None:
-        """200 OK. It waits for the PRACK of a session description that is under way (RFC 3262 §3)."""
+        """200 OK. It waits for the PRACK of a session description that is under way (RFC 3262 §3), and for the answer
+        to an offer in one. `body`: what the far end has said with its answer; see `_last_word`."""
         if self.answered or self.ended:
             return
-        if self._reliable is not None and self._reliable[2]:
+        if self._prack is not None or (self._reliable is not None and self._reliable[2]):
             self._accepting = (body, headers)
             return
         self._quiet()
@@ -335,7 +389,15 @@ class InviteServer(Session):
             self._far_ends = None
         self._speaker = None
         self.dialog.state = CONFIRMED
-        self.send_2xx(self.transaction, body, now, self._lines(headers))
+        self.send_2xx(self.transaction, self._last_word(body), now, self._lines(headers))
+
+    def _last_word(self, body: bytes) -> bytes:
+        """The description of the 200 (RFC 6337 §2.2): where the peer has the answer for certain, none, unless it is
+        another; else the latest that it was sent, where there is nothing newer."""
+        dialog = self.dialog
+        if dialog.settled:
+            return b"" if dialog.renegotiated or not body or self.has_described(body) else body
+        return self.last_body if dialog.renegotiated or not body else body
 
     def reject(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
         """A final response other than 2xx; the session ends."""
@@ -372,6 +434,8 @@ class InviteServer(Session):
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self._vetting and request.method != "BYE":
             self._try_later(transaction, now)  # its owner does not know of it yet
+        elif self._speaker_gone and not self.answered and request.method not in ("PRACK", "BYE"):
+            transaction.respond(481, now, headers=self.endpoint.server_line)
         else:
             super().receive_request(transaction, request, now)
 
@@ -414,4 +478,7 @@ class InviteServer(Session):
                 self._far_ends.forget(self.endpoint, self.dialog)
                 self._far_ends = None
             self._speaker = None
+            if self._prack is not None:
+                self._prack.respond(200, now, headers=self.endpoint.server_line)
+                self._prack = None
         super().finish(by, status, reason, now)

@@ -19,6 +19,7 @@ from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest
+from engine.sip.sdp.fault import find_fault
 from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.server import ServerTransaction
 
@@ -118,8 +119,12 @@ class Session(ReferUsage):
 
     def _on_ack(self, body: bytes, now: float) -> None:
         action = self._turn("ACK")
+        fault = find_fault(body) if body else None
         if self.user is not None:
-            self.user.on_acknowledged(self, body, now)
+            self.user.on_acknowledged(self, body if fault is None else b"", now)
+        if fault is not None and not self.ended:
+            self.end_by_us(now, f"SIP;cause={fault.status}", fault.status, fault.words)  # an ACK cannot be refused
+            return
         if action == "send" and self._offer is not None:
             self._send_offer(self._offer, now)
 
@@ -221,6 +226,7 @@ class Session(ReferUsage):
             self._move(response)
             if offer.body:
                 self.last_body = offer.body
+                self._renegotiated()
             self._start_timer(agree_as_client(response), now)
             if offer.method == "INVITE" and not offer.body:
                 self.ack_due = response.cseq
@@ -239,6 +245,10 @@ class Session(ReferUsage):
             self.end_by_us(now, f"SIP;cause={status}", status)  # §12.2.1.2: the dialog is gone
             return
         self._finish_offer(status, response, now)
+
+    def _renegotiated(self) -> None:
+        if self.dialog.state != CONFIRMED:
+            self.dialog.renegotiated = True
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
         """Nobody answered a re-INVITE or UPDATE of ours: as a 408, the dialog is gone (§12.2.1.2)."""
@@ -299,6 +309,7 @@ class Session(ReferUsage):
                 self._move(request)
         if status < 300 and request.method in ("UPDATE", "PRACK") and body:
             body = self.last_body = self.describe(body)
+            self._renegotiated()
         transaction.respond(
             status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
         )

@@ -18,6 +18,7 @@ _WHOLE = re.compile(
 _ORDER: Final = b"vosiuepcbtrzk"
 """The lines of a session's part before its attributes; `r=` belongs to the `t=` before it."""
 _CONNECTION = re.compile(rb"c=(IN IP[46] [^ \r\n/]+)", re.IGNORECASE)
+_PORT = re.compile(rb"(m=[^ ]+) +[0-9]+(?:/[0-9]+)?(?= )")
 _ORIGIN = re.compile(rb"o=[^ ]+ [0-9]{1,64} [0-9]{1,64} (?i:IN IP[46]) [^ ]+")
 
 
@@ -40,6 +41,18 @@ def succeed(previous: bytes, body: bytes, random: Callable[[], float]) -> bytes:
     if found[1] == before[1] and found[3] == before[3] and int(found[2]) > int(before[2]):
         return body
     return b"v=0\r\no=%b %d %b%b" % (before[1], int(before[2]) + 1, before[3], body[found.start(4) :])
+
+
+def declined(offer: bytes, previous: bytes) -> bytes:
+    """The answer that takes no stream of `offer` (RFC 3264 §6), to go on as what follows `previous`; b"" where nothing
+    is offered that can be answered."""
+    lines = [line.rstrip(b"\r") for line in offer.split(b"\n")]
+    streams = [_PORT.sub(rb"\g<1> 0", line, count=1) for line in lines if _PORT.match(line) and b"\0" not in line]
+    if not streams:
+        return b""
+    session = [line.rstrip(b"\r") for line in previous.split(b"\n") if line[:2] in (b"o=", b"c=")][:2]
+    times = [line for line in lines if line.startswith(b"t=") and b"\0" not in line][:1]
+    return b"\r\n".join([b"v=0", *session, *times, *streams, b""])
 
 
 def _completed(body: bytes, random: Callable[[], float]) -> bytes:
