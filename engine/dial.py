@@ -18,7 +18,7 @@ from engine.sip.dialog.invite_client import MAX_BREADTH, MAX_FORKS, Invitation, 
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow, TlsTerms
-from engine.sip.message.message import Request, Response
+from engine.sip.message.message import BodyPart, Request, Response
 from engine.sip.transaction.branch import Branches, Mark
 from engine.sip.transaction.server import ServerTransaction
 
@@ -105,6 +105,7 @@ class DialSpec:
     from_: str  # name-addr without tag
     to: str
     headers: Sequence[tuple[str, str]] = ()
+    parts: Sequence[BodyPart] = ()  # of its body, beside the session description
     peer: PeerOptions = ANY_PEER
     no_reply_timeout: float = 32.0
     no_progress_timeout: float = 60.0
@@ -186,6 +187,7 @@ class OutgoingCall(Call):
             to=spec.to,
             body=body,
             headers=headers,
+            parts=spec.parts,
             max_forwards=forwards,
             credentials=credentials(spec.peer),
             no_reply_timeout=spec.no_reply_timeout,

@@ -94,6 +94,8 @@ class AgentHooks:
             while: after None this is asked once more, with True, to be answered at once. Not asked about calls that
             want to take another's place. None: all become calls.
         urgent: Whether an INVITE comes in whatever the limits, and while calls are drained. None: none does.
+        carries: Whether a part of a body of this content type, in an INVITE from this flow, goes on to whoever
+            understands it. None: none does.
         methods: Who answers requests of further methods (REGISTER, SUBSCRIBE ...) outside of dialogs; see
             `engine.sip.endpoint.Endpoint.handle`.
         on_register: Answers each REGISTER. None: it is refused with 405.
@@ -105,6 +107,7 @@ class AgentHooks:
     on_stranger: OnStranger | None = None
     screen: Screen | None = None
     urgent: Callable[[Request, Flow], bool] | None = None
+    carries: Callable[[str, Flow], bool] | None = None
     methods: Mapping[str, RequestHandler] = field(default_factory=dict)
     on_register: Answerer | None = None
 
@@ -167,6 +170,7 @@ class UserAgent:
         self._on_stranger = hooks.on_stranger
         self._screen_hook = hooks.screen
         self._urgent = hooks.urgent
+        self._carries = hooks.carries
         self._methods = hooks.methods
         self._on_register = hooks.on_register
 
@@ -192,6 +196,7 @@ class UserAgent:
                 screen=self._screen,
                 on_refused=self._refused,
                 urgent=self._urgent or (lambda request, source: False),
+                carries=self._carries or (lambda content_type, source: False),
                 locate_for_strangers=self._locate_for_stranger,
             ),
             self.settings.policy,

@@ -239,9 +239,10 @@ async def _dial_out(context: CallContext, terms: ConnectTerms, target: str, clai
         return unanswered(*(TOO_MANY if phone.max_calls else NONE_OUT))
     try:
         caller = await caller_identity(context, terms)
-        caller.carried = context.record.own_fields
-        if target == context.record.destination:
-            caller.number_parameters = context.record.number_parameters
+        record = context.record
+        caller.carried, caller.parts, caller.location = record.own_fields, record.parts, record.location
+        if target == record.destination:
+            caller.number_parameters = record.number_parameters
         hunt = services.router.hunt(target, caller=caller, customer_id=context.customer_id)
         return await _dial_and_bridge(context, terms, hunt, claim)
     finally:

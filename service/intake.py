@@ -46,7 +46,7 @@ from routing.access.peers import KnownPeers, PeerKind
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
-from routing.hunt.carried import fields_of, number_parameters
+from routing.hunt.carried import fields_of, location_of, number_parameters
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.numbers.short_numbers import is_emergency, short_digits
 from routing.settings import RoutingSettings
@@ -356,7 +356,9 @@ class Intake:
         if source.provider is not None:
             record.provider_id = source.provider.id
         if source.kind != "guest":  # a guest has nothing carried to a carrier at our cost
-            record.own_fields, record.number_parameters = fields_of(call.invite), number_parameters(call.invite)
+            invite = call.invite
+            record.own_fields, record.number_parameters = fields_of(invite), number_parameters(invite)
+            record.parts, record.location = invite.parts, location_of(invite)
         return record
 
     def _begin(self, call: Call, record: CallRecord) -> None:

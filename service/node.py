@@ -237,6 +237,7 @@ class Node:
                 on_stranger=self._on_stranger,
                 screen=self._screen,
                 urgent=self._is_urgent,
+                carries=self._carries_body,
                 on_register=self._on_register,
                 methods={"SUBSCRIBE": self._on_subscribe, "PUBLISH": self._on_publish},
             ),
@@ -433,6 +434,9 @@ class Node:
 
     def _is_urgent(self, request: Request, source: Flow) -> bool:
         return self.intake.calls_for_help(request, self.peers.kind(source.party))
+
+    def _carries_body(self, content_type: str, source: Flow) -> bool:
+        return self.peers.known(source.party) and self.directory.passes_body(content_type)
 
     def _screen(self, request: Request, source: Flow, fetched: bool) -> object:
         return self.intake.screen(request, source, fetched)

@@ -75,6 +75,8 @@ class Hooks:
             yet; anything else becomes `InviteServer.screened`.
         on_refused: Told that a stranger's request was refused: its address, and a stable word for the cause.
         urgent: Whether a call comes in whatever the limits, and while calls are drained: somebody calls for help.
+        carries: Whether a part of a body of this content type, in an INVITE from this flow, goes on to whoever
+            understands it.
         locate_for_strangers: As `locate`, for what strangers name, so that names that no server answers for delay
             only each other. None: `locate`.
     """
@@ -93,6 +95,7 @@ class Hooks:
     screen: Callable[[Request, Flow, float], object] = lambda request, source, now: None
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
     urgent: Callable[[Request, Flow], bool] = lambda request, source: False
+    carries: Callable[[str, Flow], bool] = lambda content_type, source: False
     locate_for_strangers: Callable[[str, Located], None] | None = None
 
 
@@ -155,6 +158,7 @@ class Core:
         self.random = hooks.random
         self.admits = hooks.admits
         self.urgent = hooks.urgent
+        self.carries = hooks.carries
         self.peers = hooks.peers
         self.listens_at = hooks.listens_at
         self.sent_from = hooks.sent_from

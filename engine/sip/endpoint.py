@@ -310,7 +310,7 @@ class Endpoint(Core):
             self._answer(request, reply, status, headers)
 
     def _receive_invite(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
-        fault = self._new_call_fault(request)
+        fault = self._new_call_fault(request, source)
         if fault is not None:
             self._refuse(request, source, reply, fault, now)
             return
@@ -450,12 +450,17 @@ class Endpoint(Core):
             return Refusal(status=416)
         return None
 
-    def _new_call_fault(self, request: Request) -> Refusal | None:
+    def _new_call_fault(self, request: Request, source: Flow) -> Refusal | None:
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
         if isinstance(arrived, InviteServer) and arrived.invite_cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
             return Refusal(status=482)
-        fault = InviteServer.fault(request, self.policy.min_se)
+        fault = InviteServer.fault(
+            request,
+            self.policy.min_se,
+            lambda content_type: self.carries(content_type, source),
+            lambda: self.urgent(request, source),
+        )
         return None if fault is None else Refusal(status=fault[0], headers=fault[1])
 
     def _refuse_malformed(self, error: BadMessage, flow: Flow) -> None:

@@ -247,6 +247,7 @@ def _spec(
         from_=attempt.from_,
         to=attempt.to,
         headers=attempt.headers,
+        parts=attempt.parts,
         peer=attempt.provider,
         no_reply_timeout=terms.no_reply_timeout,
         no_progress_timeout=terms.no_progress_timeout,

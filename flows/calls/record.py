@@ -7,6 +7,7 @@ from uuid import UUID
 
 from engine.call_media import NO_MEDIA
 from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
+from engine.sip.message.message import BodyPart
 from flows.calls.ports import CallLeg
 from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
@@ -50,6 +51,10 @@ class CallRecord:
     """Header fields of the caller's own that may go on to whom it reaches."""
     number_parameters: tuple[tuple[str, str], ...] = ()
     """Of the number that was dialled (RFC 4694)."""
+    parts: tuple[BodyPart, ...] = ()
+    """What its INVITE holds beside a session description."""
+    location: tuple[tuple[str, str], ...] = ()
+    """The header fields that say where the caller is (RFC 6442)."""
     forwarded: Forwarded = NOT_FORWARDED
     """Who has forwarded the call before it came to us."""
     guest: bool = False

@@ -82,6 +82,10 @@ class Directory:
         """The provider made ready for calls, by its id as an integer."""
         return self._content.trunks.get(key)
 
+    def passes_body(self, content_type: str) -> bool:
+        """Whether some provider gets parts of bodies of this type (`pass_bodies`)."""
+        return content_type in self._content.bodies
+
     def provider_at(self, party: str) -> Provider | None:
         """The provider that a numeric address belongs to, or a peer with a certificate (`engine.sip.flow.Flow.party`);
         whose certificate says nothing here is who is at its address."""

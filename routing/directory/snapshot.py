@@ -27,6 +27,7 @@ class Snapshot:
         resolved: Addresses of hostnames as they were told, by provider id as an integer.
         sources: Which trunk a source address is.
         certified: Which trunk a name in a peer's certificate is, written as `engine.sip.flow.identity_of` says.
+        bodies: The types of the parts that some trunk takes beside a session description.
         routes: Routes by prefix.
         customers: Their terms, by the customer's id as an integer.
         extensions: By name.
@@ -34,6 +35,7 @@ class Snapshot:
     """
 
     __slots__ = (
+        "bodies",
         "certified",
         "complete",
         "customers",
@@ -57,6 +59,7 @@ class Snapshot:
         self.certified: dict[str, Trunk] = {}
         self.routes = RouteTable()
         self.customers: dict[int, CustomerTerms] = {}
+        self.bodies: set[str] = set()
         self.extensions = ExtensionTable()
         self.complete = True
 
@@ -74,6 +77,7 @@ class Snapshot:
                 if address:
                     sources.add(address, trunk)
         self.sources = sources
+        self.bodies = {kind for trunk in self.trunks.values() for kind in trunk.provider.pass_bodies}
         self.certified = {f"server:{host}": trunk for host, trunk in self.hosts.items()}
         for trunk in self.trunks.values():
             for name in trunk.certified:

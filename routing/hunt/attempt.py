@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from engine.sip.flow import Allows, Flow
+from engine.sip.message.message import BodyPart
 from routing.directory.trunk import Terms
 from routing.hunt.candidate import SkipCause
 from routing.hunt.health import TrunkState
@@ -111,6 +112,7 @@ class Attempt:
         destination: SIP URI of where the request goes, transport included.
         from_: name-addr without tag.
         headers: Identity, then the provider's own, in order.
+        parts: What its body holds beside the session description.
         terms: Timers (seconds) and status sets, the route's where it has some.
         rate: What a minute of it costs in micro-units, as the route says; 0 is free, and so is a pinned call.
         message_rate: What a text message costs.
@@ -126,6 +128,7 @@ class Attempt:
     destination: str
     from_: str
     headers: list[tuple[str, str]]
+    parts: tuple[BodyPart, ...]
     terms: Terms
     record: AttemptRecord
     rate: int
@@ -147,6 +150,7 @@ class Attempt:
         headers: list[tuple[str, str]],
         terms: Terms,
         record: AttemptRecord,
+        parts: tuple[BodyPart, ...] = (),
         rate: int = 0,
         message_rate: int = 0,
         state: TrunkState | None = None,
@@ -162,6 +166,7 @@ class Attempt:
         self.destination = destination
         self.from_ = from_
         self.headers = headers
+        self.parts = parts
         self.terms = terms
         self.record = record
         self.rate = rate

@@ -15,6 +15,7 @@ SkipCause = Literal[
     "cooldown",
     "unknown_provider",
     "no_listener",
+    "body_not_taken",
 ]
 """Why a provider is passed over without being tried."""
 
@@ -29,6 +30,7 @@ SKIP_SENTENCES: dict[SkipCause, str] = {
     "cooldown": "it asked to be left alone for a while (503 with Retry-After)",
     "unknown_provider": "there is no such provider",
     "no_listener": "there is no listener for its transport under sip.listen",
+    "body_not_taken": "the call has a part that must be understood, which it does not take (pass_bodies)",
 }
 
 

@@ -1,5 +1,6 @@
 """What of one leg's own goes on to the other: header fields that a provider has listed, User-to-User (RFC 7433), what
-portability queries have found (RFC 4694), and who has been reached (RFC 3325 §5, RFC 5876)."""
+portability queries have found (RFC 4694), parts of bodies (RFC 5621) with where the caller is (RFC 6442), and who has
+been reached (RFC 3325 §5, RFC 5876)."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from typing import Final
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.header_names import USUAL
-from engine.sip.message.message import Request, Response
+from engine.sip.message.message import BodyPart, Request, Response
+from engine.sip.message.multipart import LOCATION, named_by
 from engine.sip.message.uri import SipUri, TelUri
 from routing.hunt.identity import display
 
@@ -22,7 +24,8 @@ NUMBER_PARAMETERS: Final = ("npdi", "rn")
 OWN: Final = frozenset(
     {
         *(name.lower() for name in USUAL),
-        *("identity", "identity-info", "replaces", "refer-to", "referred-by", "target-dialog", "join", "geolocation"),
+        *("identity", "identity-info", "replaces", "refer-to", "referred-by", "target-dialog", "join"),
+        *("geolocation", "geolocation-routing", "geolocation-error", "content-id"),
         *("p-asserted-service", "p-called-party-id", "sip-etag", "sip-if-match", "subscription-state", "call-info"),
         *("error-info", "alert-info", "mime-version", "proxy-require", "in-reply-to", "reply-to", "organization"),
     }
@@ -30,6 +33,8 @@ OWN: Final = frozenset(
 """Header fields that each leg has of its own, or that say something of the way it came: no list carries them."""
 MOST_FIELDS: Final = 20
 LONGEST_FIELDS: Final = 4096  # characters of all together
+LARGEST_PARTS: Final = 32_768  # octets of all together
+_LOCATED: Final = ("Geolocation", "Geolocation-Routing")
 _PARAMETER = re.compile(r"(npdi|rn|cic|isup-oli)(?:=(\+?[0-9A-Fa-f.-]{1,24}))?", re.IGNORECASE)
 _NUMBER = re.compile(r"\+?[0-9]{1,15}")
 
@@ -84,6 +89,43 @@ def written(parameters: Sequence[tuple[str, str]], more: Sequence[str]) -> str:
         return ""
     wanted = (*NUMBER_PARAMETERS, *more)
     return "".join(f";{name}={value}" if value else f";{name}" for name, value in parameters if name in wanted)
+
+
+def location_of(request: Request) -> Fields:
+    """The header fields that say where the caller is, or may be asked for (RFC 6442 §4)."""
+    if "Geolocation" not in request.first:
+        return ()
+    found = [(name, line) for name in _LOCATED for line in request.lines(name) if line]
+    return tuple(found) if sum(len(line) for _, line in found) <= LONGEST_FIELDS else ()
+
+
+def parts_going_on(
+    parts: Sequence[BodyPart], location: Fields, wanted: Sequence[str], *, emergency: bool
+) -> tuple[tuple[BodyPart, ...], Fields]:
+    """The parts that a provider gets, and the header fields that go with them. `wanted`: the types that it takes. Where
+    somebody is who calls for help is said to everybody; to others as far as they take it."""
+    if not parts and not location:
+        return (), ()
+    located = named_by(parts, [line for _, line in location])
+    going, room = [], LARGEST_PARTS
+    for part in parts:
+        kind = part.content_type
+        if kind in wanted or (emergency and (kind == LOCATION or part in located)):
+            room -= len(part.body)
+            if room >= 0:
+                going.append(part)
+    told = emergency or LOCATION in wanted or any(part in located for part in going)
+    return tuple(going), location if told else ()
+
+
+def must_be_taken(parts: Sequence[BodyPart], location: Fields, wanted: Sequence[str]) -> bool:
+    """Whether there is a part that a provider has to understand (RFC 5621 §8), and does not take."""
+    kinds = (*wanted, LOCATION)
+    missing = [part for part in parts if part.required and part.content_type not in kinds]
+    if not missing:
+        return False
+    located = named_by(parts, [line for _, line in location])
+    return any(part not in located for part in missing)
 
 
 def told_back(response: Response, patterns: Sequence[str], domain: str, *, identify: bool) -> str:

@@ -9,13 +9,14 @@ from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.candidate import PASSED_OVER, SKIP_SENTENCES, Candidate, SkipCause, skip_cause
-from routing.hunt.carried import going_on, written
+from routing.hunt.carried import going_on, must_be_taken, parts_going_on, written
 from routing.hunt.failover import MAX_ATTEMPTS, TRY_NEXT, try_next
 from routing.hunt.health import MAX_COOLDOWN, HealthBoard, TrunkState
 from routing.hunt.identity import CallerIdentity, caller_headers
 from routing.hunt.outcome import (
     LOCAL_STATUS,
     NOTHING_TO_TRY,
+    UNSUPPORTED_BODY,
     LastOutcome,
     NotAttempted,
     OutcomeKind,
@@ -86,6 +87,10 @@ class Hunt:
                 elif cause:
                     self._skip(trunk.provider.id, trunk.name, cause)
                     continue
+                elif self._refuses_body(trunk):
+                    self._skip(trunk.provider.id, trunk.name, "body_not_taken")
+                    self.refusal = UNSUPPORTED_BODY
+                    continue
                 elif state.last and self._turn == "first":
                     self._silent = [*(self._silent or ()), candidate]
                     continue
@@ -93,6 +98,12 @@ class Hunt:
             if not self._turn_to_the_rest():
                 self._over = True
                 return None
+
+    def _refuses_body(self, trunk: Trunk) -> bool:
+        caller = self.caller
+        if not caller.parts or self.emergency:
+            return False
+        return must_be_taken(caller.parts, caller.location, trunk.provider.pass_bodies)
 
     def _turn_to_the_rest(self) -> bool:
         """Nobody is left in the line: those are who never answered a probe, and then those who do so no longer."""
@@ -120,6 +131,10 @@ class Hunt:
         from_, headers = caller_headers(trunk, caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         headers += going_on(caller.carried, provider.pass_headers, headers)
+        parts, location = parts_going_on(caller.parts, caller.location, provider.pass_bodies, emergency=self.emergency)
+        if location:
+            own = {name.lower() for name in provider.tech_headers}
+            headers += [field for field in location if field[0].lower() not in own]
         record = AttemptRecord(provider.id, trunk.name, request_uri, now)
         attempt = Attempt.of(
             provider=provider,
@@ -127,6 +142,7 @@ class Hunt:
             destination=trunk.destination,
             from_=from_,
             headers=headers,
+            parts=parts,
             terms=terms,
             record=record,
             rate=0 if route is None or self.emergency else route.rate,

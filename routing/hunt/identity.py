@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from engine.sip.message.message import BodyPart
 from routing.directory.trunk import Trunk
 from routing.numbers.dial_string import escaped
 
@@ -57,6 +58,8 @@ class CallerIdentity:
         asserted_name: The name that goes with `asserted`.
         carried: Header fields of the caller's own that may go on.
         number_parameters: Of the number that it has dialled (RFC 4694).
+        parts: What its INVITE holds beside a session description.
+        location: The header fields that say where it is (RFC 6442).
     """
 
     number: str = ""
@@ -70,6 +73,8 @@ class CallerIdentity:
     asserted_name: str = ""
     carried: tuple[tuple[str, str], ...] = ()
     number_parameters: tuple[tuple[str, str], ...] = ()
+    parts: tuple[BodyPart, ...] = ()
+    location: tuple[tuple[str, str], ...] = ()
 
     @property
     def hidden(self) -> bool:

@@ -21,6 +21,9 @@ LOCAL_STATUS: dict[OutcomeKind, tuple[int, str]] = {
 
 NOTHING_TO_TRY = (480, "Temporarily Unavailable")
 
+UNSUPPORTED_BODY = (415, "Unsupported Media Type")
+"""What a caller hears whose body no provider takes."""
+
 BARRED = (403, "Forbidden")
 """What a caller hears whose customer may not make this call."""
 

@@ -20,6 +20,7 @@ from routing.numbers.numbering import is_country
 IdentityHeader = Literal["P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Diversion", "History-Info"]
 
 _PASSED = re.compile(r"[A-Za-z0-9.!%_+~-]{1,63}\*?")
+_MIME_TYPE = re.compile(r"(?!multipart/)[a-z0-9.!#$&^_+-]{1,64}/[a-z0-9.!#$&^_+-]{1,64}", re.IGNORECASE)
 _CODECS = re.compile(r"[A-Za-z0-9.\-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.\-]+(/[0-9]+){0,2})*")
 
 
@@ -45,6 +46,9 @@ class Provider(Resource):
     tech_postfix: DialText = ""
     pass_headers: list[str] = Field(default=[], max_length=50)
     """Names of header fields, or patterns such as `X-*`, that are carried across, both ways, beside User-to-User."""
+    pass_bodies: list[str] = Field(default=[], max_length=50)
+    """MIME types of the parts beside a session description that are carried to it. `application/pidf+xml` brings
+    Geolocation along (RFC 6442); emergency calls carry it without."""
     follow_redirects: bool = False
     """Whether a 3xx of it is followed, to its own hosts and `redirect_hosts`; off: it counts as a failure."""
     redirect_hosts: list[str] = Field(default=[], max_length=100)
@@ -111,6 +115,15 @@ class Provider(Resource):
             return None
         own = parse_host_port(self.hostname).host.strip("[]").lower()
         return (own, *self.inbound_addresses, *(host.lower() for host in self.redirect_hosts))
+
+    @field_validator("pass_bodies")
+    @classmethod
+    def _passed_bodies(cls, kinds: list[str]) -> list[str]:
+        for kind in kinds:
+            if not _MIME_TYPE.fullmatch(kind):
+                problem = f"{kind!r} is no MIME type of one part; write one such as application/pidf+xml"
+                raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return [kind.lower() for kind in kinds]
 
     @field_validator("redirect_hosts")
     @classmethod

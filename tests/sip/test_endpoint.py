@@ -76,7 +76,7 @@ def test_unknown_extensions_that_are_required_are_420_8_2_2_3() -> None:
 @pytest.mark.parametrize(
     ("headers", "status", "told"),
     [
-        (("Content-Type: text/plain",), 415, ("Accept", "application/sdp, multipart/mixed")),
+        (("Content-Type: text/plain",), 415, ("Accept", "application/sdp, application/pidf+xml, multipart/mixed")),
         (("Content-Type: application/sdp", "Content-Encoding: gzip"), 415, ("Accept-Encoding", "identity")),
         (("Content-Type: application/sdp", "Accept: text/plain"), 406, ("", "")),
         (("Session-Expires: 60", "Supported: timer"), 422, ("Min-SE", "90")),

@@ -522,7 +522,7 @@ def test_the_longest_call_time_ends_the_call(called: World) -> None:
 @pytest.mark.parametrize(
     ("headers", "accepted"),
     [
-        ("Content-Type: application/json\r\n", ("Accept", "application/sdp, multipart/mixed")),
+        ("Content-Type: application/json\r\n", ("Accept", "application/sdp, application/pidf+xml, multipart/mixed")),
         ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", ("Accept-Encoding", "identity")),
     ],
 )

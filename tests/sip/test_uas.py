@@ -244,7 +244,13 @@ def test_orders_after_the_end_do_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "status", "header", "value"),
     [
-        ("Content-Type: text/plain\r\n", b"hello", 415, "Accept", "application/sdp, multipart/mixed"),
+        (
+            "Content-Type: text/plain\r\n",
+            b"hello",
+            415,
+            "Accept",
+            "application/sdp, application/pidf+xml, multipart/mixed",
+        ),
         ("Content-Encoding: gzip\r\n", OFFER, 415, "Accept-Encoding", "identity"),
         ("Require: path, 100rel\r\n", OFFER, 420, "Unsupported", "path"),
         ("Session-Expires: 30\r\nSupported: timer\r\n", OFFER, 422, "Min-SE", "90"),

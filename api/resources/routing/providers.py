@@ -35,6 +35,7 @@ _NAME_PORT_OR_NONE = rf"^({_LABEL}([.]{_LABEL})*[.]?(:[0-9]{{1,5}})?)?$"
 _POSTFIX = rf"^[^@\x00-\x1f\x7f]*(@({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?)?$"
 _NAME = rf"({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"
 _PASSED = r"^[A-Za-z0-9.!%_+~-]{1,63}\*?$"
+_MIME_TYPE = r"^(?![Mm][Uu][Ll][Tt][Ii][Pp][Aa][Rr][Tt]/)[A-Za-z0-9.!#$&^_+-]{1,64}/[A-Za-z0-9.!#$&^_+-]{1,64}$"
 _HEADER_NAME = r"^[A-Za-z0-9.!%*_+`'~-]+$"
 _HEADER_VALUE = r"^[^\x00\r\n]*$"
 _CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)?$"
@@ -81,6 +82,10 @@ _PROVIDER: Fields = {
         "examples": [["sip2.example.com"]],
     },
     "pass_headers": {"items": {"type": "string", "pattern": _PASSED}, "examples": [["X-*", "Session-ID"]]},
+    "pass_bodies": {
+        "items": {"type": "string", "pattern": _MIME_TYPE},
+        "examples": [["application/pidf+xml", "application/isup"]],
+    },
     "inbound_addresses": {
         "items": {"type": "string", "format": "ip-network"},
         "examples": [["192.0.2.1", "2001:db8::/32"]],

@@ -15,7 +15,8 @@ from engine.sip.dialog.session import MAX_INTERVAL, Session
 from engine.sip.dialog.session_timer import agree_as_client, read_min_se
 from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.grammar import ParseError
-from engine.sip.message.message import Request, Response
+from engine.sip.message.message import BodyPart, Request, Response
+from engine.sip.message.multipart import composed
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
 from engine.sip.request import OutgoingRequest
@@ -45,6 +46,7 @@ class Invitation:
     to: str
     body: bytes = b""
     headers: str = ""  # further lines, each ended by CRLF
+    parts: Sequence[BodyPart] = ()  # beside the session description `body`
     max_forwards: int = 70
     credentials: Credentials | None = None
     no_reply_timeout: float = 32.0  # s without any response
@@ -171,11 +173,13 @@ class InviteClient(Session):
             least = max(policy.min_se, self._least_interval)
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
         invitation.body = self.last_body = succeed(b"", invitation.body, endpoint.random) if invitation.body else b""
-        uri = invitation.request_uri
+        uri, body = invitation.request_uri, invitation.body
+        content = SDP_TYPE if body else ""
+        if invitation.parts:
+            content, body = composed(body, invitation.parts, endpoint.token())
         digests = self._digests
-        self._authorization = headers = digests.lines("INVITE", uri, invitation.body, endpoint.token) if digests else ""
+        self._authorization = headers = digests.lines("INVITE", uri, body, endpoint.token) if digests else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
-        content = SDP_TYPE if invitation.body else ""
         allow = endpoint.methods.allow_line
         tail = f"{allow}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
         self._invite = OutgoingRequest(
@@ -185,7 +189,7 @@ class InviteClient(Session):
             uri=uri,
             head=head,
             tail=tail,
-            body=invitation.body,
+            body=body,
             contact=True,
             contact_host=invitation.contact_host,
             tls=invitation.tls,

@@ -1,6 +1,8 @@
 """The server side of an INVITE: from the request to its final response (RFC 3261 §13.3; RFC 3262 §3 for reliable
 provisional responses)."""
 
+from collections.abc import Callable
+
 from engine.sip.capabilities import SDP_TYPE, allows_update, refused_offer
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
@@ -85,10 +87,13 @@ class InviteServer(Session):
         self._far_ends: FarEnds | None = None  # made for the second one
 
     @staticmethod
-    def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
-        """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
+    def fault(
+        invite: Request, min_se: int, carried: Callable[[str], bool], urgent: Callable[[], bool]
+    ) -> tuple[int, str] | None:
+        """Why an INVITE that opens a call is refused before anybody is asked: status and header lines. `carried`: see
+        `unreadable`. `urgent`: whether somebody calls for help, whose bodies are not gone into."""
         headers = invite.first
-        if refused := refused_offer(invite):
+        if refused := refused_offer(invite, carried, urgent):
             return refused
         if "Accept" in headers:
             kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}

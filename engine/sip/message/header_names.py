@@ -28,6 +28,7 @@ COMPACT = {
 _SPELLED = (
     "Call-ID",
     "CSeq",
+    "Content-ID",
     "MIME-Version",
     "RAck",
     "RSeq",

@@ -33,14 +33,14 @@ Field = tuple[str, str]
 
 
 class BodyPart(NamedTuple):
-    """A part that is no session description.
+    """A part of a body that is no session description.
 
     Attributes:
         content_type: In lower case, without parameters.
         content_id: What a header field names it by (RFC 2392), without <>; "" for none.
         required: Whoever does not understand it must refuse the message: its handling is said to be required.
-        lines: Its header lines, as (name, value).
-        body: As it came.
+        lines: What it says of itself, as (name, value).
+        body: As it came, without a transfer encoding.
     """
 
     content_type: str

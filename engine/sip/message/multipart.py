@@ -1,7 +1,9 @@
 """Bodies of several parts (RFC 5621, RFC 2046 §5.1): the session description among them is what a message says, and the
 other parts stand beside it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import BodyPart, Request, Response
@@ -14,19 +16,22 @@ DESCRIBING: Final = frozenset(("INVITE", "ACK", "PRACK", "UPDATE"))
 """The methods whose messages may hold a session description."""
 UNREFUSED: Final = frozenset(("ACK", "PRACK"))
 """Those of them that are answered by nothing, or always taken (RFC 3262 §3)."""
-_CONTENT: Final = ("Content-Type", "Content-Disposition", "Content-ID", "Content-Encoding")
 MOST_PARTS: Final = 16
+LOCATION: Final = "application/pidf+xml"
+_CONTENT: Final = ("Content-Type", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-ID")
+"""What a part says of itself; the transfer encoding is undone."""
+_LONGEST_LINE: Final = 512
 
 
 def open_body(message: Request | Response) -> None:
-    """Make the session description in a multipart body the body of its message, and keep the other parts beside it. A
-    body of one other part, which need not be read or cannot be refused, is kept beside it too: its message describes
-    nothing. Raises ParseError where a body cannot be taken apart."""
+    """Make the session description in a multipart body the body of its message, and keep the other parts beside it.
+    A body of one part that is no description stands beside it as well. Raises ParseError where it cannot be taken
+    apart."""
     kind = message.first.get("Content-Type", "")
     if message.cseq_method not in DESCRIBING:
         return
     if kind[:10].lower() != "multipart/":
-        _put_aside(message, kind)
+        _set_aside(message, kind.partition(";")[0].strip().lower())
         return
     # The library's parser leaves the bytes of a part as they are. It brings much along, and is for the few who need it.
     from email import message_from_bytes
@@ -48,18 +53,36 @@ def open_body(message: Request | Response) -> None:
         message.first["Content-Type"] = SDP
 
 
-def _put_aside(message: Request | Response, kind: str) -> None:
-    """Take out a body that is no description, where nobody is to be told that it cannot be read."""
-    plain = kind.partition(";")[0].strip().lower()
-    if plain in ("", SDP):
+def _set_aside(message: Request | Response, kind: str) -> None:
+    """A body of one part, where it is no description: it has to be understood unless it says otherwise (RFC 3261
+    §20.11). What has no type is left, for whoever refuses it."""
+    if not kind or kind == SDP:
         return
-    disposition = message.first.get("Content-Disposition", "")
-    optional = "handling=optional" in disposition.replace(" ", "").lower()
-    if optional or isinstance(message, Response) or message.method in UNREFUSED:
-        lines = tuple((name, message.first[name]) for name in _CONTENT if name in message.first)
-        message.parts = (BodyPart(content_type=plain, content_id="", required=False, lines=lines, body=message.body),)
-        message.body = b""
-        message.first.pop("Content-Type", None)
+    first = message.first
+    lines = tuple((name, first[name]) for name in _CONTENT if name in first)
+    optional = "handling=optional" in first.get("Content-Disposition", "").replace(" ", "").lower()
+    content_id = first.get("Content-ID", "").strip().strip("<>")
+    part = BodyPart(content_type=kind, content_id=content_id, required=not optional, lines=lines, body=message.body)
+    message.parts, message.body = (part,), b""
+    del first["Content-Type"]
+
+
+def named_by(parts: Sequence[BodyPart], references: Sequence[str]) -> list[BodyPart]:
+    """Those of the parts that header values name by `<cid:...>` (RFC 2392)."""
+    named = {unquote(value.partition("<cid:")[2].partition(">")[0]) for value in references if "<cid:" in value}
+    return [part for part in parts if part.content_id and part.content_id in named]
+
+
+def composed(body: bytes, parts: Sequence[BodyPart], boundary: str) -> tuple[str, bytes]:
+    """The header lines and the body of a message that says `body`, a session description or nothing, and has `parts`
+    beside it (RFC 5621 §3). `boundary` occurs in none of them."""
+    pieces = [(f"Content-Type: {SDP}\r\n", body)] if body else []
+    pieces += [("".join(f"{name}: {value}\r\n" for name, value in part.lines), part.body) for part in parts]
+    whole = b"".join(
+        f"--{boundary}\r\n{lines}\r\n".encode("utf-8", "replace") + content + b"\r\n" for lines, content in pieces
+    )
+    headers = f"MIME-Version: 1.0\r\nContent-Type: multipart/mixed;boundary={boundary}\r\n"
+    return headers, whole + f"--{boundary}--\r\n".encode()
 
 
 def _is_aside(part: "Part") -> bool:
@@ -73,9 +96,14 @@ def _read(part: "Part") -> BodyPart:
         content_type=part.get_content_type(),
         content_id=str(part.get("Content-ID", "")).strip().strip("<>"),
         required=handling == "required",
-        lines=tuple((name, str(value)) for name, value in part.items()),
+        lines=tuple((name, text) for name in _CONTENT if (text := _line(str(part.get(name, ""))))),
         body=_bytes(part),
     )
+
+
+def _line(text: str) -> str:
+    """A header value on one line, whatever folds and bytes it came with."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))[:_LONGEST_LINE]
 
 
 def _bytes(part: "Part") -> bytes:
