@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,8 @@ class Rtpengine:
         # It is asked where the other programs listen for SIP: that is how `Running` sees that it is there.
         words = ["rtpengine", "--foreground", "--table=-1", f"--interface={RTP}", "--log-stderr", "--log-level=4"]
         words += [f"--listen-ng={ADDRESS[0]}:{ADDRESS[1]}", f"--port-min={_PORTS[0]}", f"--port-max={_PORTS[1]}"]
-        words += ["--num-threads=1", "--config-file=none", "--pidfile=/dev/null"]
+        # A file of our own: rtpengine deletes it when it ends, whatever it is.
+        words += ["--num-threads=1", "--config-file=none", f"--pidfile={tempfile.gettempdir()}/bench-rtpengine.pid"]
         self._running = Running(Program("rtpengine", "media", words, {}))
         self.pids = self._running.pids
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
