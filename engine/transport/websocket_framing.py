@@ -32,7 +32,7 @@ _END: Final = b"\r\n\r\n"
 _CONTINUATION, _TEXT, _BINARY = 0, 1, 2  # opcodes, RFC 6455 §11.8
 _PING, _PONG = b"\r\n\r\n", b"\r\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) [^\x00-\x20\x7f]{1,8192} HTTP/1\.[01]")
-_BEGINNING = re.compile(rb"[A-Z]{1,16}(?: [^\x00-\x20\x7f]{0,8192}(?: [A-Z/1.]{0,8})?)?")
+_BEGINNING = re.compile(rb"[A-Z]{1,16}(?: [^\x00-\x20\x7f]{0,8192}(?: [A-Z/01.]{0,8})?)?")
 
 # The package writes whole frames into its log at DEBUG, credentials among them; the trace has the messages.
 _SILENT: Final = logging.Logger("websocket", logging.CRITICAL + 1)

@@ -238,7 +238,7 @@ GOOD = audio("m=audio 40000 RTP/AVP 0")
         ("port-0", audio("m=audio 0 RTP/AVP 0"), 488),
         ("port-70000", audio("m=audio 70000 RTP/AVP 0"), 400),
         ("port-minus", audio("m=audio -1 RTP/AVP 0"), 400),
-        ("no-address", audio("m=audio 40000 RTP/AVP 0", address=""), 400),
+        ("no-address", audio("m=audio 40000 RTP/AVP 0", address=""), 488),
         ("no-description", "hello", 400),
         ("cut-short", GOOD[:20], 400),
         ("nul", GOOD.replace("s=-", "s=\0"), 400),
@@ -268,7 +268,7 @@ HERE_IS = "v=0\no=x 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\nm=audio {por
 BROKEN = {
     "no sense": ("this is no session description", "application/sdp", 400),
     "cut short": ("v=0\no=x 1 2", "application/sdp", 400),
-    "no address": ("v=0\no=x 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=audio 40000 RTP/AVP 0", "application/sdp", 400),
+    "no address": ("v=0\no=x 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=audio 40000 RTP/AVP 0", "application/sdp", 488),
     "port 70000": (GOOD.replace("40000", "70000"), "application/sdp", 400),
     "unknown codecs": (GOOD.replace("AVP 0", "AVP 18"), "application/sdp", 488),
     "no audio": (GOOD.replace("m=audio", "m=video"), "application/sdp", 488),

@@ -311,7 +311,7 @@ def test_bext01_names_what_is_not_supported_3_3_5(stage: Stage) -> None:
 
 def test_invut_names_what_is_accepted_3_3_6(stage: Stage) -> None:
     [answer] = stage.ask(rfc4475("invut"))
-    assert answer.values("Accept") == ["application/sdp", "multipart/mixed"]
+    assert answer.values("Accept") == ["application/sdp", "application/pidf+xml", "multipart/mixed"]
 
 
 def test_zeromf_3_3_11() -> None:

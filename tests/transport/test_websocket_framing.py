@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,13 @@ def test_cutting_changes_nothing(head: bytes, frames: list[bytes], end: bytes, d
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     pieces = [stream[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert taken(pieces) == taken([stream])
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_request_line_may_be_cut_anywhere(version: str) -> None:
+    head = f"GET / HTTP/{version}\r\n\r\n".encode()
+    for at in range(len(head)):
+        assert taken([head[:at], head[at:]]) == taken([head]), head[:at]
 
 
 def test_byte_by_byte_is_the_same() -> None:
