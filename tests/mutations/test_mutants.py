@@ -206,11 +206,11 @@ import dns.asyncresolver, httpx, hypothesis, phonenumbers, pydantic, pytest, pyt
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        signal.alarm(20)  # a mistake may make an endless loop
+        signal.alarm(60)  # a mistake may make an endless loop, of modules that are loaded; of tests, after 20 s
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-W", "ignore"]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-o", "timeout=20", "-W", "ignore"]
         code = pytest.main([*options, *json.loads(line)])
         sys.stdout.flush()
         os._exit(int(code))
