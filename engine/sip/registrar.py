@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Final, Literal, NamedTuple
 
@@ -27,8 +28,6 @@ LONGEST_CONTACT: Final = 1024  # characters
 LONGEST_PATH: Final = 2048  # characters of all values together
 LONGEST_CALL_ID: Final = 256  # characters
 _LONGEST_USER_AGENT = 128  # characters; the rest is cut off
-_MOST_USER_AGENTS = 1024
-_user_agents: dict[str, str] = {}
 _CAPABLE = "Supported: gruu, outbound, path\r\n"
 
 # The `expires` parameter of a Contact, outside of quotes and of <>.
@@ -198,8 +197,7 @@ def _apply_outbound(
     """Whether outbound is applied to what is bound (RFC 5626 §6); where it cannot be, a `reg-id` means nothing."""
     if "outbound" in supported and _first_hop_knows_outbound(request, path):
         return any(contact.reg_id and contact.expires for contact in contacts)
-    required = "Require" in request.first and "outbound" in request.tokens("Require")
-    if required and any(contact.reg_id for contact in contacts):
+    if any(contact.reg_id for contact in contacts) and "outbound" in request.tokens("Require"):
         raise _Refused(439, "the first proxy knows nothing of outbound")
     for contact in contacts:
         contact.reg_id = 0
@@ -209,7 +207,7 @@ def _apply_outbound(
 def _replace(rows: list[_Row], old: list[_Row], newer: Binding | None, request: Request, given: Registration) -> None:
     """Put a binding in place of old ones; none ends them."""
     for row in old:
-        if not row.written and row.present is not None:
+        if row.present is not None:
             _check_order(request, row.present)
         row.written = True
         row.newer = None
@@ -266,7 +264,7 @@ def _contact(value: str, request: Request, policy: RegistrarPolicy) -> _Contact:
         raise _Refused(423, f"expiry of {asked} s is too brief", f"Min-Expires: {policy.min_expires}\r\n")
     instance = unquote(params.get("+sip.instance") or "")
     reg_id = params.get("reg-id") or ""
-    numbered = instance and reg_id.isascii() and reg_id.isdigit() and len(reg_id) < 10
+    numbered = instance and reg_id.isdigit() and len(reg_id) < 10
     return _Contact(
         text=text,
         place=place,
@@ -350,11 +348,10 @@ def _binding(contact: _Contact, request: Request, path: tuple[str, ...], given: 
     )
 
 
+@lru_cache(maxsize=1024)
 def _shared(user_agent: str) -> str:
     """One text for all phones of a kind."""
-    if len(_user_agents) >= _MOST_USER_AGENTS:
-        _user_agents.clear()
-    return _user_agents.setdefault(user_agent, user_agent)
+    return user_agent
 
 
 def _natted(uri: str, request: Request, source: Flow) -> bool:
@@ -369,10 +366,10 @@ def _natted(uri: str, request: Request, source: Flow) -> bool:
     if uri.rpartition("@")[2].partition(";")[0] == whole:
         return False
     try:
-        contact = parse_uri(uri)
+        contact = SipUri.parse(uri)
     except ParseError:
         return True
-    return not isinstance(contact, SipUri) or (host_address(contact.host), contact.port or 5060) != (host, port)
+    return (host_address(contact.host), contact.port or 5060) != (host, port)
 
 
 # ---- which binding it is
@@ -430,7 +427,7 @@ def _answer(bindings: Sequence[Binding], request: Request, given: Registration, 
         f"Contact: {_shown(binding, given.now)}{_gruu(binding, request) if wants_gruu else ''}\r\n"
         for binding in bindings
     ]
-    if "Path" in request.first and "path" in supported:
+    if "path" in supported:
         lines += [f"Path: {value}\r\n" for value in request.lines("Path")]
     lines.append(f"Date: {given.date}\r\n{_CAPABLE}")
     return "".join(lines)

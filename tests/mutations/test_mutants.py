@@ -131,6 +131,8 @@ CODE = [
 
 UNSEEN = {
     'InviteServer._take_prack: self._disarm("reliable") left out': "the timer finds nothing to send, and ends",
+    "_same: whole == contact.whole_uri taken for False": "what is written alike is equivalent: this is only quicker",
+    "_make_room: row.present is not None taken for True": "a row that is not written was there before",
     "InviteServer._take_prack: waiting is None taken for False": "then no RAck fits: what was split has no empty part",
 }
 """Mistakes that change nothing that anybody could see, and why."""

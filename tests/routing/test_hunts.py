@@ -89,11 +89,31 @@ def test_what_of_the_callers_own_goes_on_is_in_the_attempt() -> None:
 def test_an_emergency_call_costs_nothing_and_passes_who_is_full() -> None:
     network = Network({"max_channels": 1}, routes=[{"rate": 5000, "message_rate": 70}])
     dear = network.hunt().next(100.0)
-    assert dear is not None and dear.rate == 5000
+    assert dear is not None and (dear.rate, dear.message_rate) == (5000, 70)
     assert network.hunt().next(100.0) is None
     attempt = network.hunt("911").next(100.0)
     assert attempt is not None
-    assert (attempt.rate, attempt.request_uri) == (0, "sip:911@192.0.2.1")
+    assert (attempt.rate, attempt.message_rate, attempt.request_uri) == (0, 0, "sip:911@192.0.2.1")
+
+
+@pytest.mark.parametrize("short_prefix", [True, False])
+def test_the_prefix_goes_before_short_numbers_where_the_route_says_so(short_prefix: bool) -> None:
+    network = Network({"tech_prefix": "9"}, routes=[{"short_prefix": short_prefix}])
+    attempt = network.hunt("911").next(100.0)
+    assert attempt is not None and attempt.request_uri == f"sip:{'9' if short_prefix else ''}911@192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("target", "own", "shown"),
+    [(TARGET, {}, []), ("911", {}, ["<cid:a@x>"]), ("911", {"GEOLOCATION": "ours"}, ["ours"])],
+)
+def test_where_the_caller_is_goes_with_an_emergency_call(target: str, own: dict[str, str], shown: list[str]) -> None:
+    """RFC 6442; what the provider is given of our own goes before it."""
+    network = Network({"tech_headers": own})
+    caller = CallerIdentity(number="+15551234567", location=(("Geolocation", "<cid:a@x>"),))
+    attempt = network.router.hunt(target, caller=caller).next(100.0)
+    assert attempt is not None
+    assert [value for name, value in attempt.headers if name.lower() == "geolocation"] == shown
 
 
 def test_an_attempt_has_all_that_an_invite_needs() -> None:

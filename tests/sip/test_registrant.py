@@ -321,6 +321,28 @@ def test_the_better_server_is_tried_first_at_the_refresh_and_kept_when_it_is_bac
     assert client.registrant.server == Flow(client.stage.udp, PEER, 5060)
 
 
+def test_a_refresh_goes_on_with_the_next_server(client: Client) -> None:
+    two_servers(client)
+    client.begin()
+    client.accept()
+    client.stage.run(480 + 4.0)
+    assert client.registrant.state == "refreshing" and client.registrant.server is not None
+    client.hear(200, f"Contact: {OURS};expires=600", host=SECOND)
+    assert client.registrant.server == Flow(client.stage.udp, SECOND, 5060)
+
+
+def test_a_refresh_that_is_refused_waits_long(client: Client) -> None:
+    client.begin()
+    client.accept()
+    client.stage.run(480)
+    client.hear(403)
+    assert client.registrant.state == "forbidden"
+    pause = client.registrant.next_attempt - client.stage.now
+    assert FORBIDDEN_WINDOW / 2 <= pause <= FORBIDDEN_WINDOW
+    client.stage.run(pause + 0.1)
+    assert len(client.taken()) == 1
+
+
 def test_a_better_server_that_stays_dead_costs_the_registration_nothing(client: Client) -> None:
     two_servers(client)
     client.begin()
@@ -448,7 +470,41 @@ def test_what_may_have_been_bound_is_left_too(client: Client) -> None:
     client.begin()
     client.taken()
     client.registrant.leave(client.stage.now)
+    assert client.registrant.state == "leaving"
     assert [request.get("Expires") for request in client.taken()] == ["0"]
+
+
+def test_what_is_being_refreshed_is_left_too(client: Client) -> None:
+    client.begin()
+    client.accept()
+    client.stage.run(480)
+    client.taken()
+    client.registrant.leave(client.stage.now)
+    assert client.registrant.state == "leaving"
+    assert [request.get("Expires") for request in client.taken()] == ["0"]
+
+
+def test_one_that_waits_for_its_turn_leaves_without_a_word(client: Client) -> None:
+    client.registrant.register(client.stage.now, after=5.0)
+    client.registrant.leave(client.stage.now)
+    assert client.registrant.state == "off"
+    client.stage.run(10)
+    assert not client.taken() and not client.stage.left
+
+
+@pytest.mark.parametrize("status", [403, 500, 0])
+def test_it_has_left_whatever_is_said_to_it(client: Client, status: int) -> None:
+    client.begin()
+    client.accept()
+    client.registrant.leave(client.stage.now)
+    if status:
+        client.hear(status)
+    else:
+        client.stage.run(LEAVES_WITHIN)
+    registrant = client.registrant
+    assert (registrant.state, registrant.server, registrant.registered_until) == ("off", None, 0.0)
+    client.stage.run(4000)
+    assert not client.stage.left
 
 
 @pytest.mark.parametrize("status", [403, 500])
@@ -549,6 +605,9 @@ def test_one_that_is_to_register_now_does_not_wait(client: Client) -> None:
     client.begin()
     client.hear(403)
     client.registrant.register(client.stage.now)
+    client.hear(500)
+    client.registrant.register(client.stage.now)
+    assert client.registrant.state == "trying"
     client.accept()
     client.registrant.register(client.stage.now)
     assert client.registrant.state == "refreshing"

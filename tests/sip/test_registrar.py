@@ -132,6 +132,11 @@ ROWS = [
     Row("header fields tell apart, §19.1.4", ["<sip:a@h?Route=x>"], ["<sip:a@h>"], "", 200, ["<sip:a@h?Route=x>", "-"]),
     Row("without brackets, §20.10", [], ["sip:alice@192.0.2.7:5077;expires=90"], "", 200, ["-"]),
     Row("a contact too long to be kept", [], [f"<sip:{'a' * 1100}@h>"], "", 400, []),
+    Row("the longest contact, and one more", ["<sip:%s@h>" % ("a" * 1016)], [f"<sip:{'a' * 1017}@h>"], "", 400, ["-"]),
+    Row("as many values as make sense", [], [f"<sip:a@h{place}>;expires=0" for place in range(20)], "", 200, []),
+    Row("the same of another instance-less life", [ONE], [f"{ONE};{UUID_A}"], "", 200, ["-"]),
+    Row("the same without its instance", [f"{ONE};{UUID_A}"], [ONE], "", 200, ["-"]),
+    Row("one that comes and goes at once", [], [f"{ONE}, {ONE};expires=0"], "", 200, []),
 ]
 
 
@@ -165,6 +170,9 @@ def test_row(row: Row) -> None:
         (ONE, "Expires: soon\r\n", 3600),
         (ONE, "Expires: -1\r\n", 3600),
         (ONE, f"Expires: {'9' * 40}\r\n", 3600),
+        (ONE, "Expires: 00000000060\r\n", 3600),
+        (ONE, "Expires: \u00b2\r\n", 3600),
+        (f"{ONE};expires", "Expires: 600\r\n", 3600),
     ],
 )
 def test_an_expiry_is_granted_within_the_limits_10_2_1_1(contact: str, headers: str, granted: int) -> None:
@@ -324,6 +332,34 @@ def test_hundreds_in_one_request_are_not_looked_at() -> None:
     assert Registry().send(", ".join(f"<sip:a@h{n}>" for n in range(21))).status == 403
 
 
+def test_who_is_refreshed_gives_no_room() -> None:
+    registry = Registry(max_contacts=2)
+    registry.send(ONE, TWO, user_agent="A")
+    assert registry.send(ONE, TWO, "<sip:alice@192.0.2.9>", user_agent="A").status == 403
+    assert registry.uris == [ONE.strip("<>"), TWO.strip("<>")]
+
+
+def test_a_device_with_an_instance_gives_no_room() -> None:
+    registry = Registry(max_contacts=1)
+    registry.send(f"{ONE};{UUID_A}", user_agent="A")
+    assert registry.send(TWO, user_agent="A").status == 403
+
+
+def test_what_has_come_and_gone_needs_no_room() -> None:
+    registry = Registry(max_contacts=2)
+    registry.send(ONE, TWO)
+    outcome = registry.send("<sip:a@h3>", "<sip:a@h3>;expires=0", "<sip:a@h4>")
+    assert (outcome.status, outcome.cause) == (403, "more than 2 contacts")
+
+
+def test_the_oldest_gives_room_whatever_its_place() -> None:
+    registry = Registry(max_contacts=2)
+    for contact in ("<sip:alice@Phone.example>", TWO, "<sip:alice@phone.example>", "<sip:alice@192.0.2.9>"):
+        registry.send(contact, user_agent="A")
+        registry.now += 1
+    assert registry.uris == ["sip:alice@phone.example", "sip:alice@192.0.2.9"]
+
+
 # ---- Path (RFC 3327)
 
 PATH = "Path: <sip:tok@192.0.2.10;lr;ob>\r\nPath: <sip:192.0.2.11;lr>\r\n"
@@ -339,10 +375,21 @@ def test_the_path_is_kept_and_shown_to_who_understands_it_3327_5_3(supported: st
 
 
 @pytest.mark.parametrize(
-    "path", ["<sip:192.0.2.10;lr", "<tel:+15551234567>", "nonsense", f"<sip:{'a' * 2050}@192.0.2.10;lr>"]
+    "path", ["<sip:192.0.2.10;lr", "<tel:+15551234567>", "nonsense", f"<sip:{'a' * 2029}@192.0.2.10;lr>"]
 )
 def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
     assert Registry().send(ONE, headers=f"Path: {path}\r\n").status == 400
+
+
+def test_the_longest_path() -> None:
+    assert Registry().send(ONE, headers=f"Path: <sip:{'a' * 2028}@192.0.2.10;lr>\r\n").status == 200
+
+
+@pytest.mark.parametrize("edge", [True, False])
+def test_an_empty_path_is_none(edge: bool) -> None:
+    registry = Registry()
+    assert registry.send(ONE, headers="Path:\r\n", edge=edge).status == 200
+    assert registry.bindings[0].path == ()
 
 
 @pytest.mark.parametrize(
@@ -389,6 +436,7 @@ def test_a_device_has_one_binding_for_each_reg_id_5626_6() -> None:
         (OUTBOUND + PATH, PROXIED, True, 200),
         (OUTBOUND + PATH.replace(";ob", ""), PROXIED, False, 200),
         (OUTBOUND + "Require: outbound\r\n", PROXIED, False, 439),
+        (OUTBOUND + "Require: path\r\n", PROXIED, False, 200),
         (OUTBOUND + "Require: outbound\r\n", "", True, 200),
     ],
 )
@@ -400,6 +448,24 @@ def test_outbound_applies_where_both_sides_know_it_5626_6(headers: str, via: str
     assert ("Require: outbound" in outcome.headers) == applies
     if status == 200:
         assert registry.bindings[0].reg_id == int(applies)
+
+
+def test_outbound_is_not_missed_where_no_flow_is_numbered_5626_6() -> None:
+    assert Registry().send(ONE, headers=OUTBOUND + "Require: outbound\r\n", via=PROXIED).status == 200
+
+
+def test_outbound_does_not_apply_to_what_ends_5626_6() -> None:
+    registry = Registry()
+    registry.send(f"{ONE};reg-id=1;{UUID_A}", headers=OUTBOUND)
+    outcome = registry.send(f"{ONE};reg-id=1;{UUID_A};expires=0", headers=OUTBOUND)
+    assert outcome.status == 200 and "Require" not in outcome.headers and not registry.bindings
+
+
+@pytest.mark.parametrize(("text", "number"), [("123456789", 123456789), ("1234567890", 0)])
+def test_a_reg_id_is_a_number_of_nine_digits(text: str, number: int) -> None:
+    registry = Registry()
+    assert registry.send(f"{ONE};{UUID_A};reg-id={text}", headers=OUTBOUND).status == 200
+    assert registry.bindings[0].reg_id == number
 
 
 @pytest.mark.parametrize("contact", [f"{ONE};reg-id=1", f"{ONE};reg-id=x;{UUID_A}", f"{ONE};reg-id=0;{UUID_A}"])
@@ -430,6 +496,12 @@ def test_a_device_learns_its_gruu_5627_5_2() -> None:
     ]
     assert "pub-gruu" not in registry.send(headers="Supported: path\r\n").headers
     assert "pub-gruu" in registry.send(headers="Supported: gruu\r\n").headers
+
+
+def test_a_gruu_that_a_contact_brings_along_is_not_said_twice() -> None:
+    registry = Registry()
+    said = registry.send(f'{ONE};{UUID_A};pub-gruu="sip:x@h"', headers="Supported: gruu\r\n").headers
+    assert said.count("pub-gruu") == 1
 
 
 def test_an_instance_injects_nothing_into_its_gruu() -> None:
@@ -484,6 +556,7 @@ def test_a_preference_is_a_number_up_to_one_20_10(q: str, value: float) -> None:
         ("UDP 192.0.2.7:5060", "<sip:alice@10.0.0.9:5060>", Flow(UDP, PEER, 5060), True),  # type: ignore[arg-type]
         ("UDP 192.0.2.7:5060", "<sip:alice@x.invalid>", Flow(UDP, PEER, 5060), True),  # type: ignore[arg-type]
         ("UDP [2001:db8::7]:5060", "<sip:a@[2001:db8::7]>", Flow(UDP, "2001:db8::7", 5060), False),  # type: ignore[arg-type]
+        ("UDP [2001:db8::7]:99", "<sip:a@[2001:DB8::7]:99>", Flow(UDP, "2001:db8::7", 99), False),  # type: ignore[arg-type]
         ("TCP 10.0.0.9:5060", "<sip:alice@10.0.0.9>", Flow(TCP, PEER, 5060), False),  # type: ignore[arg-type]
     ],
 )
@@ -493,7 +566,14 @@ def test_a_datagram_from_elsewhere_came_through_a_nat(via: str, contact: str, fl
     assert registry.bindings[0].natted is natted
 
 
+def test_behind_a_proxy_a_device_is_behind_no_nat_of_ours() -> None:
+    registry = Registry()
+    registry.send("<sip:alice@10.0.0.9>", via=PROXIED, headers=PATH)
+    assert registry.bindings[0].natted is False
+
+
 def test_a_call_id_too_long_to_be_kept_is_refused() -> None:
+    assert Registry().send(ONE, call_id="c" * 256).status == 200
     assert Registry().send(ONE, call_id="c" * 257).status == 400
 
 

@@ -381,7 +381,6 @@ class InviteClient(Session):
         if response.body and not self.invitation.body:
             self._held_prack = (dialog, response)  # an offer: the answer belongs into the PRACK
         else:
-            dialog.settled = dialog.settled or bool(response.body)
             self._send_prack(dialog, response, b"", now)
         return True
 
