@@ -35,6 +35,11 @@ def _digits(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def is_name(text: str) -> bool:
+    """Whether an extension may be called so."""
+    return _NAME.match(text) is not None
+
+
 def weak_password(name: str, password: str) -> str:
     """What makes a password easy to guess; "" where nothing does. It is not shown, and neither is the name that it may
     be."""
