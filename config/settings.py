@@ -28,26 +28,13 @@ from engine.transport.listeners import NO_CERTIFICATE, SECURE, ListenError, pars
 from routing.addresses import parse_network
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL
+from routing.models.durations import Seconds
 from routing.models.extension import MAX_CALLS
 from routing.models.fields import number_in
 
-_DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # RFC 3261 §25.1: product = token [SLASH product-version]; what a Server or User-Agent header may hold in plain text.
 _USER_AGENT = re.compile(r"[A-Za-z0-9.!%*_+`'~/ ()-]+")
 _DATABASE = re.compile(r"sqlite:///\S.*|(postgres|postgresql)://\S+")
-
-
-def _seconds(value: object) -> object:
-    """`4h`, `90s` or `500ms` as seconds; a plain number is seconds already."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return float(match["number"]) * _UNIT_SECONDS[match["unit"]]
-    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"[0-9.]+", value)):
-        raise ValueError("is no duration; write seconds as a number, or a number with ms, s, m, h or d, such as 4h")
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
 DigestAlgorithm = Literal["MD5", "SHA-256", "SHA-512-256"]

@@ -37,6 +37,7 @@ from flows.language.library import FlowLibrary
 from flows.language.message_run import run_message
 from flows.messages.model import MessageNotKept, TextMessage
 from flows.messages.outbox import MessageQueue
+from flows.route_lookup import RouteLookups
 from flows.web import WebhookLimits, WebServices
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
@@ -297,6 +298,7 @@ class Node:
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
             transfers=self._transfer_policy,
+            lookups=RouteLookups(web, self._router, self._clock, log),
             phone_dialogs=dialogs,
             mailboxes=parts.mailboxes if parts else self.mailboxes,
         )

@@ -167,6 +167,7 @@ async def dial_hunt(
     charging = services.accounts.charging
     kind: LastOutcome = ""
     said: dict[tuple[int, str], Sequence[tuple[str, str]]] = {}
+    await services.look_up(hunt, customer_id, record.id, record.note)
     while (attempt := hunt.next(clock())) is not None:
         leg: OutgoingLeg | None = None
         reservation: Reservation | None = None

@@ -1,14 +1,18 @@
 """Ports: the protocols of what call control needs of the engine, of routing and of the service."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from engine.audio.errors import SoundError
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.dial import DialSpec, Outcome
+from routing.directory.rows import RouteRow
 from routing.hunt.attempt import Attempt, AttemptRecord
+from routing.hunt.candidate import Candidate
+from routing.hunt.hunt import Hunt
 from routing.hunt.identity import NO_CALLER, CallerIdentity
+from routing.hunt.looked_up import AskedAttempt
 from routing.hunt.outcome import NotAttempted, OutcomeKind
 from routing.identifiers import NIL
 
@@ -185,7 +189,19 @@ class Router(Protocol):
         pinned: Sequence[UUID] = (),
     ) -> ProviderHunt: ...
 
+    def candidates(
+        self, route: RouteRow, attempts: Sequence[AskedAttempt], customer_id: UUID
+    ) -> Sequence[Candidate]: ...
     def explain(self, asked: Any, now: float, *, customer_id: UUID = NIL, pinned: Sequence[UUID] = ()) -> Any: ...
+
+
+class Lookups(Protocol):
+    """Who asks elsewhere for the attempts of a call (`flows.route_lookup.RouteLookups`); `counts` by how that ended."""
+
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+    async def ask(self, hunt: Hunt, customer_id: UUID, call_id: str) -> str: ...
 
 
 class Running(Protocol):

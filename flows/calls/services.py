@@ -11,7 +11,7 @@ from engine.sip.message.uri import Uri
 from engine.transfer_request import TransferRequest
 from flows.calls.destinations import ContactResolver, Destinations, NoContacts, Way
 from flows.calls.phone_dialogs import PhoneDialogs
-from flows.calls.ports import Charging, Dialler, FlowProgram, Router, Sounds
+from flows.calls.ports import Charging, Dialler, FlowProgram, Lookups, ProviderHunt, Router, Sounds
 from flows.calls.record import CallRecord
 from flows.calls.recordings import Recordings
 from flows.calls.registry import CallRegistry
@@ -22,6 +22,7 @@ from routing.access.destinations import NamedBy
 from routing.access.phones import PhoneCalls
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
+from routing.hunt.hunt import Hunt
 from routing.mailboxes import MailboxKey, MessageCount
 from routing.numbers.normalise import numbers_to_look_up
 from routing.settings import RoutingSettings
@@ -113,6 +114,7 @@ class CallServices:
             there is no store to ask.
         transfers: Who may transfer a call; None: nobody.
         phone_dialogs: The calls of extensions, for those who watch them.
+        lookups: Asks elsewhere for the attempts of a call; None: nobody does, and the routes say.
         mailboxes: Keeps how many messages wait for extensions; None: nobody does.
     """
 
@@ -133,11 +135,22 @@ class CallServices:
     fetch_number: NumberFetcher | None = None
     transfers: TransferPolicy | None = None
     phone_dialogs: PhoneDialogs = field(default_factory=PhoneDialogs)
+    lookups: Lookups | None = None
     mailboxes: MailboxWriter | None = None
 
     async def way_to(self, uri: str, named: NamedBy) -> Way:
         """What a `sip:` URI leads to, where there is somebody to ask: a simulation dials everything as it stands."""
         return Way(uri) if self.destinations is None else await self.destinations.way(uri, named)
+
+    async def look_up(
+        self, hunt: ProviderHunt, customer_id: UUID, call_id: str, note: Callable[[str], None] | None = None
+    ) -> None:
+        """Before the first attempt: has a hunt go where its route's look-up says. `note` is told what came of it."""
+        if self.lookups is None or not isinstance(hunt, Hunt) or hunt.lookup is None:
+            return
+        said = await self.lookups.ask(hunt, customer_id, call_id)
+        if note is not None:
+            note(said)
 
     # Routing looks at what is in memory and never waits. Where that is not all there is, whoever decides about a call
     # makes sure first that each number in question is there, or does not exist.

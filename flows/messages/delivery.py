@@ -238,6 +238,7 @@ class Delivery:
         services = self._services
         began, clock = services.clock(), services.clock
         status, reason = 0, ""
+        await services.look_up(hunt, message.customer_id, str(message.id))
         try:
             while (attempt := hunt.next(clock())) is not None:
                 credit, paid_for = await self._credit(message, hunt, attempt)

@@ -19,9 +19,10 @@ class RouteTable:
 
     Attributes:
         lengths: Lengths of the prefixes that are in the table, longest first.
+        lookups: How many routes ask somebody first.
     """
 
-    __slots__ = ("_buckets", "_by_key", "_counts", "lengths")
+    __slots__ = ("_buckets", "_by_key", "_counts", "lengths", "lookups")
 
     def __init__(self) -> None:
         # A prefix with one route, which is the common case, holds it without a tuple around it: 48 bytes each.
@@ -29,6 +30,7 @@ class RouteTable:
         self._by_key: dict[int, RouteRow] = {}
         self._counts: dict[int, int] = {}
         self.lengths: tuple[int, ...] = ()
+        self.lookups = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -41,6 +43,7 @@ class RouteTable:
         if row.key in self._by_key:
             self.remove(row.key)
         self._by_key[row.key] = row
+        self.lookups += row.lookup is not None
         prefix = row.prefix
         present = self._buckets.get(prefix)
         if present is None:
@@ -56,6 +59,7 @@ class RouteTable:
         row = self._by_key.pop(key, None)
         if row is None:
             return False
+        self.lookups -= row.lookup is not None
         present = self._buckets[row.prefix]
         left = tuple(other for other in present if other is not row) if isinstance(present, tuple) else ()
         if left:

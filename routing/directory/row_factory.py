@@ -22,6 +22,7 @@ from routing.identifiers import NIL
 from routing.models.codes import CodeList, expand_codes
 from routing.models.number import Number, NumberStatus
 from routing.models.route import Route, is_target
+from routing.models.route_lookup import RouteLookup
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -62,6 +63,8 @@ ROUTE_COLUMNS: Final = (
     "rate",
     "message_rate",
     "short_prefix",
+    "lookup",
+    "declared_in",
     "id",
     "name",
     "failover_codes",
@@ -185,7 +188,7 @@ class RowFactory:
         )
 
     def route(self, route: Route) -> RouteRow:
-        """The row of a checked route."""
+        """The row of a checked route of a configuration file."""
         timers = (route.no_reply_timeout, route.no_progress_timeout, route.ring_timeout)
         return RouteRow(
             route.prefix,
@@ -200,12 +203,14 @@ class RowFactory:
             self.shared_integer(route.rate),
             self.shared_integer(route.message_rate),
             route.short_prefix,
+            route.lookup,
+            True,
         )
 
     def route_from(self, columns: Sequence[Any]) -> RouteRow:
         """The row of a stored route, `columns` being the values of `ROUTE_COLUMNS`. What the store checked is not
         checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
-        target, provider, priority, weight, customer, enabled, rate, texts, prefixed, *rest = columns
+        target, provider, priority, weight, customer, enabled, rate, texts, prefixed, asked, file, *rest = columns
         if len(rest) != 7 or (target[:1] != "+" and not is_target(target)):
             raise ValueError(f"these are no columns of a route; select {', '.join(ROUTE_COLUMNS)}")
         key, name, codes, stop, *timers = rest
@@ -223,6 +228,8 @@ class RowFactory:
             self.shared_integer(rate),
             self.shared_integer(texts),
             bool(prefixed),
+            _stored_lookup(asked),
+            bool(file),
         )
 
     def extension_from(self, columns: Sequence[Any], unlock: Unlock = lambda kept, _name: kept) -> ExtensionRow:
@@ -301,6 +308,11 @@ def _notes(detail: str, metadata: Mapping[str, JsonValue] | str | None) -> Notes
     if metadata:
         values = (json.loads(metadata) if isinstance(metadata, str) else metadata) or values
     return Notes(detail, values) if detail or values else NO_NOTES
+
+
+def _stored_lookup(lookup: Mapping[str, JsonValue] | str | None) -> RouteLookup | None:
+    values = json.loads(lookup) if isinstance(lookup, str) and lookup else lookup
+    return RouteLookup.model_validate(values) if values else None
 
 
 def _stored_codes(codes: CodeList | str | None) -> CodeList | None:

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from routing.identifiers import named_id
 from routing.models.number import NumberStatus, NumberType
+from routing.models.route_lookup import RouteLookup
 from routing.numbers.numbering import VIRTUAL_PREFIX, is_virtual
 
 
@@ -137,6 +138,8 @@ class RouteRow:
         rate: Micro-units of the currency a minute; 0 is free.
         message_rate: Micro-units a text message.
         short_prefix: Whether the provider's prefix goes before short numbers.
+        lookup: Who is asked first for the attempts of its calls; None: nobody.
+        declared: Whether it is of a configuration file, whose author may have this network asked.
     """
 
     prefix: str
@@ -151,6 +154,8 @@ class RouteRow:
     rate: int = 0
     message_rate: int = 0
     short_prefix: bool = False
+    lookup: RouteLookup | None = None
+    declared: bool = False
 
     @property
     def id(self) -> UUID:

@@ -41,11 +41,13 @@ class Candidate(NamedTuple):
         key: The provider's id as an integer, as the route or the pin has it.
         trunk: None where there is no such provider.
         route: None where the call is pinned to providers.
+        target: The number that this provider gets; "" for the one that was dialled.
     """
 
     key: int
     trunk: Trunk | None
     route: RouteRow | None
+    target: str = ""
 
 
 def skip_cause(

@@ -65,6 +65,7 @@ class Explanation:
         number: Our own number, where it is one; then no provider is asked.
         reason: The outcome as a sentence.
         verdicts: What each kind of caller would get.
+        lookup: Who is asked first for the attempts, and what that means; "" where nobody is.
         entries: Every route or pinned provider in the order of the attempts, equals by falling weight.
         named: Of a SIP URI: what becomes of it as a destination, by who names it
         (`routing.access.destinations.NamedBy`).
@@ -74,6 +75,7 @@ class Explanation:
     reason: str
     number: NumberRow | None = None
     verdicts: list[SourceVerdict] = field(default_factory=list)
+    lookup: str = ""
     entries: list[ExplainedEntry] = field(default_factory=list)
     named: dict[NamedBy, str] = field(default_factory=dict)
 
@@ -115,6 +117,7 @@ def explain(
             entry.position, entry.tried, entry.reason = 0, False, "not reached: the customer may not make this call"
         reason = f"{number} is a foreign number, and the caller gets 403: {cause}"
         return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, entries=entries)
+    lookup = "" if pinned else _lookup(directory, number, customer_id)
     tried = sum(entry.tried for entry in entries)
     if tried:
         reason = f"{number} is a foreign number; {tried} of {len(entries)} entries would be tried, in this order"
@@ -122,7 +125,21 @@ def explain(
         reason = f"{number} is a foreign number, and every entry for it would be skipped: the caller gets 480"
     else:
         reason = f"{number} is a foreign number without a route: the caller gets 480; add a route with target all"
-    return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, entries=entries)
+    return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, lookup=lookup, entries=entries)
+
+
+def _lookup(directory: Directory, number: str, customer_id: UUID) -> str:
+    """The look-up of the first route of a call, which a draw by weight among equals may make another one's."""
+    if not directory.routes.lookups:
+        return ""
+    rows = [row for found in directory.routes.matches(number, customer_id.int) for row in found if row.enabled]
+    first = [row for row in rows if row.prefix == rows[0].prefix and _rank(row) == _rank(rows[0])]
+    asked = [row.lookup for row in first if row.lookup is not None]
+    if not asked:
+        return ""
+    shown = asked[0].url.partition("?")[0]
+    drawn = " (where it is drawn before its equals)" if len(first) > len(asked) else ""
+    return f"{shown} is asked first{drawn}, {asked[0].timeout:g} s at most; what follows is for when it does not say"
 
 
 def _extension(row: ExtensionRow) -> str:

@@ -1,6 +1,6 @@
 """Sequential routing of one call: one provider after another, until one answers or the hunt stops."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 from uuid import UUID
@@ -39,6 +39,7 @@ class Hunt:
         records: Attempts and skipped providers, in order.
         current: The attempt under way.
         answered: The attempt that was answered, whose channel is taken until `close`.
+        lookup: The route that has somebody asked for the attempts before the first one is made (`follow`); None: none.
     """
 
     target: str
@@ -48,6 +49,7 @@ class Hunt:
     candidates: Iterator[Candidate]
     _: KW_ONLY
     emergency: bool = False
+    lookup: RouteRow | None = None
     cause: str = ""
     refusal: tuple[int, str] = NOTHING_TO_TRY
     records: list[AttemptRecord] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Hunt:
             return None
         while True:
             for candidate in self.candidates:
-                key, trunk, route = candidate
+                key, trunk, route, target = candidate
                 if trunk is None:
                     self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
                     continue
@@ -94,10 +96,17 @@ class Hunt:
                 elif state.last and self._turn == "first":
                     self._silent = [*(self._silent or ()), candidate]
                     continue
-                return self._try(trunk, route, state, now)
+                return self._try(trunk, route, target or self.target, state, now)
             if not self._turn_to_the_rest():
                 self._over = True
                 return None
+
+    def follow(self, candidates: Sequence[Candidate]) -> None:
+        """Take these in place of what the routes say, before the first attempt: somebody was asked (`lookup`)."""
+        self.lookup = None
+        self.candidates = iter(candidates)
+        if not candidates:
+            self.cause = "who was asked for the way of the call knows none"
 
     def _refuses_body(self, trunk: Trunk) -> bool:
         caller = self.caller
@@ -121,13 +130,13 @@ class Hunt:
         reason = SKIP_SENTENCES[cause]
         self.records.append(AttemptRecord(provider_id, name, kind="skipped", reason=reason, skipped=cause))
 
-    def _try(self, trunk: Trunk, route: RouteRow | None, state: TrunkState, now: float) -> Attempt:
+    def _try(self, trunk: Trunk, route: RouteRow | None, target: str, state: TrunkState, now: float) -> Attempt:
         terms = trunk.terms
         if route is not None and route.overrides is not None:
             terms = terms.overridden(route.overrides)
         provider, caller = trunk.provider, self.caller
         parameters = written(caller.number_parameters, provider.number_parameters)
-        request_uri = trunk.request_uri(self.target, parameters, short_prefix=route is not None and route.short_prefix)
+        request_uri = trunk.request_uri(target, parameters, short_prefix=route is not None and route.short_prefix)
         from_, headers = caller_headers(trunk, caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         headers += going_on(caller.carried, provider.pass_headers, headers)

@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from uuid import UUID
 
 from routing.access.destinations import explain_destination
@@ -14,6 +15,7 @@ from routing.hunt.explanation import Explanation, explain
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import NO_CALLER, CallerIdentity
+from routing.hunt.looked_up import AskedAttempt, read_attempts
 from routing.hunt.outcome import BARRED, NOTHING_TO_TRY
 from routing.identifiers import NIL
 from routing.models.route import prefixes_of_short
@@ -70,8 +72,13 @@ class Router:
         if terms is not None and (why := barred(terms, number)):
             self.directory.count_refusal(why)
             return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
-        candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
-        return Hunt(number, caller, domain, self.board, candidates)
+        if pinned:
+            return Hunt(number, caller, domain, self.board, self._pinned(pinned))
+        rows = self.directory.routes.order(number, customer_id.int, self.rng)
+        asked = None
+        if self.directory.routes.lookups and (first := next(rows, None)) is not None:
+            rows, asked = chain((first,), rows), first if first.lookup is not None else None
+        return Hunt(number, caller, domain, self.board, self._once_each(rows), lookup=asked)
 
     def _short(
         self, number: str, caller: CallerIdentity, domain: str, customer_id: UUID, pinned: Sequence[UUID]
@@ -93,10 +100,6 @@ class Router:
     def _empty(self, number: str, caller: CallerIdentity, domain: str, cause: str, answer: tuple[int, str]) -> Hunt:
         return Hunt(number, caller, domain, self.board, iter(()), cause=cause, refusal=answer)
 
-    def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
-        rows = self.directory.routes.order(number, customer_id.int, self.rng)
-        return self._once_each(rows)
-
     def _once_each(self, rows: Iterator[RouteRow]) -> Iterator[Candidate]:
         trunk = self.directory.trunk
         seen: set[int] = set()
@@ -109,6 +112,11 @@ class Router:
     def _pinned(self, providers: Sequence[UUID]) -> Iterator[Candidate]:
         for identifier in dict.fromkeys(providers):
             yield Candidate(identifier.int, self.directory.trunk(identifier.int), None)
+
+    def candidates(self, route: RouteRow, attempts: Sequence[AskedAttempt], customer_id: UUID) -> list[Candidate]:
+        """What was answered to the look-up of a route, checked like a configuration: providers that there are, numbers
+        that may be called. Raises LookupFault."""
+        return read_attempts(self.directory, self.settings, route, attempts, customer_id)
 
     def explain(
         self,

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from routing.identifiers import NIL, route_id
 from routing.models.fields import Codes, Resource, Timer, numbering_of, refusal
+from routing.models.route_lookup import RouteLookup
 from routing.numbers.numbering import beginning_in_plan, behind_prefix, is_virtual, without_separators
 from routing.numbers.short_numbers import LONGEST_SHORT, is_emergency, is_short
 from routing.settings import RoutingSettings
@@ -65,6 +66,8 @@ class Route(Resource):
     """What a text message costs the sender's customer, in millionths of the currency unit; 0 is free."""
     short_prefix: bool = False
     """Whether the provider's `tech_prefix` goes before short numbers too, emergency numbers included."""
+    lookup: RouteLookup | None = None
+    """Who is asked first for the attempts of its calls; the routes are for when it does not say."""
     failover_codes: Codes | None = None
     stop_codes: Codes | None = None
     no_reply_timeout: Timer | None = None

@@ -125,6 +125,8 @@ def sentences(explanation: "Explanation", flows: Mapping[UUID, str]) -> Iterator
     yield _named(explanation.reason, flows)
     for verdict in explanation.verdicts:
         yield f"  {_SOURCES[verdict.source]}: {_named(verdict.reason, flows)}"
+    if explanation.lookup:
+        yield f"  {escape(explanation.lookup)}"
     for named, reason in explanation.named.items():
         yield f"  {_NAMED_BY[named]}: {_named(reason, flows)}"
 

@@ -20,6 +20,7 @@ def register(metrics: Metrics, sources: Sources) -> None:
     metrics.gauges_of("provider_healthy", "1: healthy, 0: unhealthy.", "provider", healthy)
     metrics.gauge_of("numbers", "Numbers in memory.", lambda: len(directory.numbers))
     metrics.gauge_of("routes", "Routes in memory.", lambda: len(directory.routes))
+    metrics.counters_of("route_lookups", "Look-ups of routes, elsewhere.", "outcome", lambda: sources.lookups.items())
     _register_phones(metrics, sources)
 
 

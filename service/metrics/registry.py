@@ -34,6 +34,7 @@ class Sources:
         certificates: What listeners with TLS show, SIP's and the API's.
         rtpengines: What the media of anchored calls passes; None: sockets of this process.
         subscriptions: How many phones have, by event package.
+        lookups: How many look-ups of routes there were, by how they ended.
     """
 
     agent: UserAgent
@@ -46,6 +47,7 @@ class Sources:
     certificates: Sequence[Certificates]
     subscriptions: Callable[[], Mapping[str, int]]
     calls: CallRegistry
+    lookups: Mapping[str, int]
     messages: MessageService
     store: Store
     feed: ChangeFeed

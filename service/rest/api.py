@@ -83,6 +83,7 @@ class RestApi:
                 ],
                 subscriptions=subscriptions,
                 calls=flows.calls.registry,
+                lookups=flows.calls.lookups.counts if flows.calls.lookups is not None else {},
                 messages=flows.messages,
                 store=storage.store,
                 feed=storage.feed,

@@ -168,6 +168,7 @@ routes = _resource(
     sa.Column("rate", sa.BigInteger, nullable=False, default=0),
     sa.Column("message_rate", sa.BigInteger, nullable=False, default=0),
     sa.Column("short_prefix", sa.Boolean, nullable=False, default=False),
+    sa.Column("lookup", Json),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
     sa.Column("failover_codes", Json),
     sa.Column("stop_codes", Json),

@@ -2,6 +2,8 @@
 
 from uuid import uuid4
 
+import pytest
+
 from routing.models.provider import Provider
 from routing.models.route import Route
 from tests.api.conftest import Api
@@ -57,3 +59,51 @@ async def test_an_explanation_lists_what_would_be_tried_and_why(api: Api) -> Non
     assert found["entries"][1]["request_uri"] == "sip:1+821012345678@127.0.0.2:5080"
     assert {verdict["source"] for verdict in found["verdicts"]} == {"trunk", "client", "guest"}
     assert (await api.root.get("/v1.0/routes/explain", 400))["reason"] == "MISSING_REQUEST_PARAMETER"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://lcr.example.com/", "is not https; a configuration file may say so"),
+        ("https://10.0.0.1/", "leads to 10.0.0.1, which is private; the engine allows it with webhook.allow_private"),
+        ("https://localhost/", "leads to localhost, which is private; the engine allows it with webhook.allow_private"),
+        ("https://0x7f.1/", "leads to 0x7f.1, which is private; the engine allows it with webhook.allow_private"),
+        ("ftp://lcr.example.com/", "'ftp://lcr.example.com/' is no web address"),
+        ("https:///", "'https:///' is no web address"),
+        ("https://a b/", "'https://a b/' is no web address"),
+    ],
+)
+async def test_only_the_open_internet_is_asked_and_by_https(api: Api, url: str, said: str) -> None:
+    provider = await _provider(api)
+    error = await api.root.post("/v1.0/routes", {"provider_id": provider, "lookup": {"url": url}}, 400)
+    (detail,) = error["details"]
+    assert detail["field"] == "lookup.url" and detail["message"].startswith(said)
+    made = await api.root.post("/v1.0/routes", {"provider_id": provider})
+    error = await api.root.put(f"/v1.0/routes/{made['id']}", {"lookup": {"url": url}}, 400)
+    assert error["details"][0]["field"] == "lookup.url"
+
+
+async def test_a_look_up_is_kept_explained_and_taken_away(api: Api) -> None:
+    provider = await _provider(api)
+    given = {"url": "https://lcr.example.com/route?key=hush", "timeout": "250ms"}
+    made = await api.root.post("/v1.0/routes", {"provider_id": provider, "lookup": given})
+    assert made["lookup"] == {"url": given["url"], "timeout": 0.25, "cache": 60.0}
+    path = f"/v1.0/routes/{made['id']}"
+    assert (await api.root.put(path, {"priority": 4}))["lookup"] == made["lookup"]
+    assert await api.root.put(path, await api.root.get(path))
+    directory = api.services.flows.calls.directory
+    directory.replace([], [Provider(name="p", hostname="h.example")], [])
+    directory.put_route(Route.model_validate({"provider_id": directory.providers[0].id, "lookup": given}))
+    found = await api.root.get("/v1.0/routes/explain", destination="+821012345678")
+    assert found["lookup"].startswith("https://lcr.example.com/route is asked first, 0.25 s at most")
+    assert (await api.root.put(path, {"lookup": None}))["lookup"] is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("timeout", 0), ("timeout", "6s"), ("cache", -1), ("cache", "2d"), ("x", 1)]
+)
+async def test_a_look_up_has_its_bounds(api: Api, field: str, value: object) -> None:
+    provider = await _provider(api)
+    lookup = {"url": "https://lcr.example.com/", field: value}
+    error = await api.root.post("/v1.0/routes", {"provider_id": provider, "lookup": lookup}, 400)
+    assert error["details"][0]["field"] == f"lookup.{field}"

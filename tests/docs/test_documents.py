@@ -88,6 +88,7 @@ INFOS = (
     "yaml api", "sh api", "json api", "python api",  # test_api_page.py
     "yaml security", "sh security start", "sh security", "json security",  # test_security_page.py
     "yaml phones", "sh phones start", "sh phones", "baresip phones", "linphone phones",  # test_phones_page.py
+    "python lcr",  # tests/peers/test_route_lookup.py
     "haproxy", "nginx",  # tests/peers/test_web_proxy.py
     "yaml https", "sh https", "sh certbot",  # test_tls_page.py; certbot itself is not run
     "sh sqlite", "yaml nodes", "sh nodes", "json nodes",  # test_store_page.py

@@ -42,13 +42,13 @@ def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[st
     return [setpriv, f"--pdeathsig={sign}", *identity, "--"]
 
 
-def wait_bound(host: str, port: int, timeout: float = 30.0) -> None:
-    """Waits until somebody has the UDP port `host:port`. SIPp says nothing when it is ready, so the kernel is asked:
-    a call that comes earlier would be refused by ICMP, which is another test."""
+def wait_bound(host: str, port: int, timeout: float = 30.0, kind: int = socket.SOCK_DGRAM) -> None:
+    """Waits until somebody has the port `host:port`, of UDP unless `kind` is SOCK_STREAM. SIPp says nothing
+    when it is ready, so the kernel is asked: a call that comes earlier would be refused by ICMP, another test."""
     deadline, tick = monotonic() + timeout, threading.Event()
-    while not is_bound(host, port, socket.SOCK_DGRAM):
+    while not is_bound(host, port, kind):
         if monotonic() > deadline:
-            raise AssertionError(f"nobody listens on udp {host}:{port} after {timeout} s")
+            raise AssertionError(f"nobody listens on {host}:{port} after {timeout} s")
         tick.wait(0.02)
 
 

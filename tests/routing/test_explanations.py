@@ -213,3 +213,19 @@ def test_what_is_no_number() -> None:
     explanation = exchange.router.explain(normalise_dialled("alice", SETTINGS), 100.0)
     assert explanation.reason == "404 Not Found: alice is neither a number nor a known extension"
     assert explanation.entries == []
+
+
+def test_who_is_asked_first_is_said_without_its_key() -> None:
+    exchange = Exchange()
+    lookup = {"url": "https://lcr.example/x?key=hush"}
+    assert exchange.explain("+821012345678").lookup == ""
+    exchange.directory.put_route(
+        Route.model_validate({"provider_id": exchange.b.id, "target": "+82", "lookup": lookup, "weight": 2})
+    )
+    said = "https://lcr.example/x is asked first{}, 0.5 s at most; what follows is for when it does not say"
+    assert exchange.explain("+821012345678").lookup == said.format("")
+    assert exchange.explain("+442079460123").lookup == ""
+    exchange.directory.put_route(Route.model_validate({"provider_id": exchange.a.id, "target": "+82"}))
+    drawn = " (where it is drawn before its equals)"
+    assert exchange.explain("+821012345678").lookup == said.format(drawn)
+    assert exchange.explain("+821012345678", pinned=[exchange.a.id]).lookup == ""

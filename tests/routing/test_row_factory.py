@@ -12,6 +12,7 @@ from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowFact
 from routing.directory.snapshot import SnapshotBuilder
 from routing.models.number import Number
 from routing.models.route import Route
+from routing.models.route_lookup import RouteLookup
 
 FLOW, TRUNK, OWNER = uuid4(), uuid4(), uuid4()
 
@@ -35,7 +36,9 @@ def columns_of(model: Number | Route, names: tuple[str, ...], form: Callable[[UU
     """What a database gives for a model: ids in its form, and strings that are nobody else's."""
     values = []
     for name in names:
-        value = getattr(model, name)
+        value = "trunkline.yaml" if name == "declared_in" else getattr(model, name)
+        if isinstance(value, RouteLookup):
+            value = value.model_dump()
         if isinstance(value, UUID):
             value = form(value)
         elif isinstance(value, str):
@@ -134,11 +137,12 @@ def test_a_stored_route_gives_the_row_of_its_model(form: Callable[[UUID], Any], 
         {"no_reply_timeout": 2, "no_progress_timeout": 9},
         {"target": "911", "short_prefix": True},
         {"target": "emergency"},
+        {"lookup": {"url": "https://lcr.example.com/", "timeout": "250ms", "cache": 0}},
     ):
         model = Route.model_validate({"provider_id": TRUNK, **values})
         columns = list(columns_of(model, ROUTE_COLUMNS, form))
         if as_text:
-            for name in ("failover_codes", "stop_codes"):
+            for name in ("failover_codes", "stop_codes", "lookup"):
                 place = ROUTE_COLUMNS.index(name)
                 columns[place] = json.dumps(columns[place])
             columns[ROUTE_COLUMNS.index("enabled")] = int(model.enabled)
@@ -146,6 +150,12 @@ def test_a_stored_route_gives_the_row_of_its_model(form: Callable[[UUID], Any], 
         row = RowFactory().route_from(columns)
         assert row == RowFactory().route(model)
         assert row.id == model.id and row.enabled is model.enabled
+
+
+def test_a_route_of_the_api_is_of_no_file() -> None:
+    columns = list(columns_of(Route(provider_id=TRUNK), ROUTE_COLUMNS, str))
+    columns[ROUTE_COLUMNS.index("declared_in")] = ""
+    assert RowFactory().route_from(columns).declared is False
 
 
 def test_a_directory_is_filled_from_a_store() -> None:

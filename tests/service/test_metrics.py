@@ -81,6 +81,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
             location=location,
             registrar=SimpleNamespace(results={"registered": 5}),
             subscriptions=lambda: {"dialog": 5},
+            lookups={"answered": 6},
         )
         for subject in (calls, directory, engine):
             subject.register(metrics, sources)  # type: ignore[arg-type]
@@ -106,6 +107,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         assert found["trunkline_register_total", ("registered",)] == 5
         assert found["trunkline_legs", ("incoming",)] == 0
         assert found["trunkline_subscriptions", ("dialog",)] == 5
+        assert found["trunkline_route_lookups_total", ("answered",)] == 6
         assert (found["trunkline_numbers", ()], found["trunkline_routes", ()]) == (0, 1)
     finally:
         await agent.stop()

@@ -9,11 +9,13 @@ from pydantic import BaseModel
 
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
+from api.http.errors import fault_in
 from api.http.listing import Listing, OfCustomer, Pages
-from api.http.services import Use
+from api.http.services import Services, Use
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, derive_fields
 from api.models.fields import Body, Times, refuse_declared
+from api.models.web_addresses import refuse_private
 from api.openapi.examples import PROVIDER
 from api.openapi.schema import LINE, TEXT, Fields, documented
 from api.resources.resource import Resource, require_owner
@@ -98,13 +100,15 @@ class SourceVerdict(BaseModel):
     }
 )
 class Explanation(BaseModel):
-    """Where a destination leads to at this moment, and why. `named`, of a SIP URI: what becomes of it as a destination
+    """Where a destination leads to at this moment, and why. `lookup`: who is asked first for the attempts, "" where
+    nobody is; the entries are for when it does not say. `named`, of a SIP URI: what becomes of it as a destination
     that the platform names for itself (`operator`), or for a customer (`platform`), or a customer names."""
 
     destination: str
     number: str
     reason: str
     verdicts: list[SourceVerdict]
+    lookup: str
     entries: list[ExplainedEntry]
     named: dict[Literal["operator", "platform", "customer"], str]
 
@@ -140,6 +144,7 @@ async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
     """Create a route."""
     route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()}, {"numbering": services.routing})
     async with services.store.write() as transaction:
+        _require_public(services, route)
         await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
         row = await rows.insert(transaction, tables.routes, route_row(route))
@@ -168,6 +173,7 @@ async def explain_destination(
         "number": found.dialled.number,
         "reason": found.reason,
         "verdicts": [asdict(verdict) for verdict in found.verdicts],
+        "lookup": found.lookup,
         "entries": [asdict(entry) for entry in found.entries],
         "named": found.named,
     }
@@ -192,11 +198,21 @@ async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUp
         refuse_declared(before, "route")
         values = route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed
         route = checked(Route, values, {"numbering": services.routing})
+        _require_public(services, route)
         await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
         row = await rows.update(transaction, tables.routes, route_id, route_row(route))
         transaction.changed("route", route_id)
     return row
+
+
+def _require_public(services: Services, route: Route) -> None:
+    """Only a configuration file has anybody of this network asked, or without encryption. Raises ApiError."""
+    if route.lookup is None:
+        return
+    if route.lookup.url[:6].lower() != "https:":
+        raise fault_in("lookup.url", "INVALID_REQUEST_PARAMETER", "is not https; a configuration file may say so")
+    refuse_private(services, route.lookup.url, "lookup.url")
 
 
 @router.delete("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin", 409))
