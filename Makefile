@@ -4,7 +4,7 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-quick lint format bench sipp clean
+.PHONY: help setup run test test-quick interop lint format bench sipp clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: .venv/.installed ## run all tests, with coverage; installs the Debian prog
 
 test-quick: .venv/.installed ## run the tests that need no other program: about a minute
 	@scripts/test.sh quick
+
+interop: .venv/.installed ## let every phone do everything with every other one, and print the table; takes half an hour
+	@scripts/peers.sh
+	@$(BIN)/python -m pytest -m interop tests/interop
 
 lint: .venv/.installed ## ruff (rules and layout), mypy --strict, the layers of imports, and functions that are too knotty
 	@failed=0; \

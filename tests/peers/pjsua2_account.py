@@ -38,10 +38,13 @@ class Call(pj.Call):  # type: ignore[misc]
     def onCallMediaState(self, prm: Any) -> None:  # noqa: N802
         info = self.getInfo()
         for index, media in enumerate(info.media):
+            if media.status == pj.PJSUA_CALL_MEDIA_LOCAL_HOLD:
+                tell("holds")
             if media.type == pj.PJMEDIA_TYPE_AUDIO and media.status == pj.PJSUA_CALL_MEDIA_ACTIVE:
                 audio = self.getAudioMedia(index)
                 self.phone.tone.startTransmit(audio)
                 audio.startTransmit(self.phone.recorder)
+                tell("talks")
             elif media.status == pj.PJSUA_CALL_MEDIA_REMOTE_HOLD:
                 tell("held")
 
@@ -92,7 +95,7 @@ class Phone:
         self.recorder.createRecorder(os.path.join(directory, "heard.wav"))  # noqa: PTH118 - PJSIP takes text
 
     def register(self, order: dict[str, Any]) -> None:
-        """{uri, registrar, transport, password, expires, pitch, mailbox}: makes the account, which registers."""
+        """{uri, registrar, transport, password, expires, pitch, mailbox, secure}: the account, which registers."""
         settings = pj.TransportConfig()
         settings.boundAddress = self.host
         self.endpoint.transportCreate(TRANSPORTS[order["transport"]], settings)
@@ -110,6 +113,8 @@ class Phone:
             config.sipConfig.proxies.append(f"{order['registrar']};lr")
         config.mwiConfig.enabled = order.get("mailbox", False)
         config.mediaConfig.transportConfig.boundAddress = self.host
+        if order.get("secure", False):
+            config.mediaConfig.srtpUse, config.mediaConfig.srtpSecureSignaling = pj.PJMEDIA_SRTP_MANDATORY, 0
         self.account = Account()
         self.account.phone = self
         self.account.create(config)
