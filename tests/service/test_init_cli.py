@@ -134,6 +134,14 @@ def test_it_asks_for_what_no_option_says(here: Path, asked: Asked, capsys: pytes
     assert "'nowhere' is no IP address" in told.err and "'b@b' cannot" in told.err and "hush" not in told.out + told.err
 
 
+@pytest.mark.parametrize("typed", ["${HOME}", 'a"b\\c', "$${x}", "# : {}", "p\u00e4ss \u4e2d", "${CARRIER_PASSWORD}"])
+def test_a_password_is_what_was_typed(here: Path, asked: Asked, typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(["", "", "other", "sip.carrier.example", "acme", typed, ""])
+    monkeypatch.setenv("CARRIER_PASSWORD", "${CARRIER_PASSWORD}")
+    assert main(["init"]) == 0
+    assert load(here / "trunkline.yaml").providers[0].password == typed
+
+
 def test_a_carrier_without_a_user_name_knows_one_by_address(here: Path, asked: Asked) -> None:
     asked(["", "", "other", "sip.carrier.example", "-", ""])
     assert main(["init"]) == 0

@@ -173,5 +173,6 @@ def _country(numbers: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As YAML in double quotes."""
+    """As YAML in double quotes. `${` begins no variable but ours, whatever somebody's password is."""
+    text = text if text == LATER else text.replace("${", "$${")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
