@@ -142,6 +142,16 @@ def test_a_password_is_what_was_typed(here: Path, asked: Asked, typed: str, monk
     assert load(here / "trunkline.yaml").providers[0].password == typed
 
 
+@pytest.mark.parametrize(
+    "typed", ["+49 30 901820 +15551234567", "+4930901820,+1 (555) 123-4567", "+49 30901820, +15551234567"]
+)
+def test_numbers_are_typed_as_people_do(here: Path, asked: Asked, typed: str) -> None:
+    asked(["", "", "none", typed])
+    assert main(["init"]) == 0
+    found = [number.number for number in load(here / "trunkline.yaml").numbers]
+    assert found == ["+4930901820", "+15551234567", "+899100000001"]
+
+
 def test_a_carrier_without_a_user_name_knows_one_by_address(here: Path, asked: Asked) -> None:
     asked(["", "", "other", "sip.carrier.example", "-", ""])
     assert main(["init"]) == 0

@@ -131,7 +131,14 @@ def _phone_names(words: Sequence[str]) -> list[str]:
 
 
 def _numbers(words: Sequence[str]) -> list[str]:
+    """A number may have spaces in it: the next one begins with its `+`."""
+    written: list[str] = []
+    for word in words:
+        if written and word[:1] != "+":
+            written[-1] += word
+        else:
+            written.append(word)
     try:
-        return list(dict.fromkeys(checked_number(word) for word in words))
+        return list(dict.fromkeys(checked_number(text) for text in written))
     except RoutingError as error:
         raise typer.BadParameter(str(error), param_hint="'--number'") from None
